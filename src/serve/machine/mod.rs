@@ -1,11 +1,11 @@
-//! What services do next, as a pure state machine: events and the time go in, actions come out. It starts no process,
-//! reads no clock and waits for nothing, so its tests move time by hand. The supervisor carries out its actions and
-//! tells it what came of them.
+//! Decides what services do next, as a pure state machine: events and the time go in, actions come out. It
+//! starts no process, reads no clock and waits for nothing, so its tests set the time. The supervisor carries
+//! out its actions and reports the results as events.
 //!
-//! A node runs while somebody wants it, or what depends on it; the shell says which nodes those are. It starts as soon as
-//! all it depends on is met, so independent branches run side by side, and is stopped when all that depend on it are
-//! down. What fails stays failed until it is asked for again; what waits for it fails at once, and what runs already
-//! goes on.
+//! A node runs while it, or one of its dependents, is wanted; the supervisor says which nodes are. It starts
+//! as soon as its dependencies are met, so independent branches run in parallel, and it is stopped when its
+//! dependents are down. A failed node stays failed until it is requested again; nodes that wait for it fail
+//! at once, and running ones keep running.
 
 mod settle;
 mod step;
@@ -18,46 +18,47 @@ use std::time::Duration;
 
 use crate::model::service::RestartPolicy;
 
-/// The time since the machine was made.
+/// The time since the machine was created.
 pub type MachineTime = Duration;
 
-/// The first pause before a restart; it doubles with each one up to [`LONGEST_BACKOFF`].
+/// The first pause before a restart; it doubles with each restart up to [`LONGEST_BACKOFF`].
 pub const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 pub const LONGEST_BACKOFF: Duration = Duration::from_secs(10);
-/// A service that was ready for so long starts counting restarts anew.
+/// A service that was ready for this long starts counting restarts from zero.
 pub const HEALTHY: Duration = Duration::from_secs(10);
-/// A service that fails its `alive` probe so often in a row is restarted.
+/// A service that fails its `alive` probe this many times in a row is restarted.
 pub const ALIVE_FAILURES: u32 = 3;
-/// A service that is ready as soon as it runs has to run for so long: one that ends at once was never ready.
+/// How long a service without a probe has to run before it is ready: one that ends at once was never ready.
 pub const SETTLED: Duration = Duration::from_millis(300);
-/// How often it is reported that a node is still being started.
+/// How often a node that is still starting is reported.
 pub const REMINDER: Duration = Duration::from_secs(1);
-/// How often a service is started over because something else had taken its port, before that counts as its failure.
+/// How often a service is started again because another program took its port, before that counts as a
+/// failure.
 pub const LOST_PORTS: u32 = 5;
-/// How long after SIGKILL a process that does not go away (it hangs in the kernel) is given up.
+/// How long after SIGKILL the machine gives up on a process that does not end (it hangs in the kernel).
 pub const ABANDONED: Duration = Duration::from_secs(10);
 
-/// When those that depend on a node may start.
+/// When the dependents of a node may start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReadyWhen {
     /// A probe has succeeded.
     Probed,
-    /// It runs, and has done so for [`SETTLED`].
+    /// It has been running for [`SETTLED`].
     Started,
-    /// It has ended well: a job.
+    /// It has ended successfully: a job.
     Ended,
 }
 
-/// What the machine must know of a service or job.
+/// What the machine knows of a service or job.
 #[derive(Debug, Clone)]
 pub struct MachineNode {
     pub name: String,
     /// Positions of the nodes that must be met before this one starts.
     pub dependencies: Vec<usize>,
-    /// Those of them whose restart restarts this one too.
+    /// The ones among them whose restart restarts this one too.
     pub restarts_with: Vec<usize>,
     pub ready_when: ReadyWhen,
-    /// `None`: it may take as long as it likes.
+    /// `None`: there is no limit.
     pub ready_timeout: Option<Duration>,
     pub stop_timeout: Duration,
     pub success_exit_codes: Vec<i32>,
@@ -65,82 +66,83 @@ pub struct MachineNode {
     pub restart_limit: u32,
     /// Whether it has an `alive` probe.
     pub checks_alive: bool,
-    /// How long it is kept when nobody wants it any more.
+    /// How long it keeps running when it is no longer wanted.
     pub idle_timeout: Duration,
-    /// Whether what others have put into it is still there after a restart.
+    /// Whether the data that others put into it outlives a restart.
     pub keeps_state: bool,
 }
 
-/// What happened. Numbers are positions of nodes.
+/// An event. Numbers are positions of nodes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MachineEvent {
-    /// Nothing but time.
+    /// Only time has passed.
     Tick,
-    /// What must run before the node has run.
+    /// The commands before the node have run.
     Prepared(usize),
     PrepareFailed(usize, String),
-    /// Instead of being prepared: something that envo did not start is the service already.
+    /// Instead of `Prepared`: the service already runs, and envo did not start it.
     Adopted(usize),
     Started(usize),
     StartFailed(usize, String),
     ProbeSucceeded(usize),
-    /// What the node waits for can never come true.
+    /// The probe of the node can never succeed.
     ProbeImpossible(usize, String),
-    /// The node's first process has ended; others that it started may still run. The code is negative for a signal.
+    /// The node's first process has ended; others that it started may still run. The code is negative for a
+    /// signal.
     Exited(usize, i32),
-    /// As [`Event::Exited`], before it was ready, and something else listens on a port that was free to choose. Another
-    /// port has been chosen.
+    /// Like [`MachineEvent::Exited`], before the node was ready, and another program listens on a port that
+    /// envo had chosen. Another port has been chosen.
     LostPort(usize, i32),
-    /// Its `alive` probe was asked once.
+    /// The result of one `alive` probe.
     Alive(usize, bool),
     /// No process of the node is left.
     Gone(usize),
-    /// What must run after the node has run.
+    /// The commands after the node have run.
     Finished(usize),
-    /// These nodes are wanted from now on, all they depend on included, and no others.
+    /// Exactly these nodes are wanted from now on, with their dependencies.
     Want(BTreeSet<usize>),
-    /// Nothing is wanted any more.
+    /// No node is wanted any more.
     Stop,
-    /// What nobody wants is not kept for its `idle_timeout` any longer.
+    /// Nodes that are not wanted stop now, without their `idle_timeout`.
     DropKept,
-    /// What is not wanted is not asked to end any more but killed.
+    /// Nodes that are stopping are killed.
     Kill,
-    /// Who wanted what nobody wants any more was killed: all of it has this long to end at most.
+    /// The client that wanted these nodes last was killed: they all have at most this long to end.
     Abandon(Duration),
-    /// Somebody wants these to run: those that were halted or have failed get another chance, all they depend on too.
+    /// These were requested: halted or failed ones and their dependencies get another chance.
     Retry(Vec<usize>),
-    /// Somebody wants these not to run, whoever else wants them to, until [`Event::Retry`].
+    /// These must not run, even if they are wanted, until [`MachineEvent::Retry`].
     Halt(Vec<usize>),
     /// Stop these and start them again.
     Restart(Vec<usize>),
-    /// As if the job had run just now and ended well. Instead of [`Event::Prepared`].
+    /// As if the job had just run and ended successfully. Instead of [`MachineEvent::Prepared`].
     AlreadyDone(usize),
-    /// What others have put into the node is gone, although it keeps its state.
+    /// The data in the node is lost, although it keeps its state.
     StateLost(usize),
 }
 
-/// What the supervisor is to do. Numbers are positions of nodes.
+/// What the supervisor must do. Numbers are positions of nodes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// Run what must run before the node, and answer with [`Event::Prepared`], or with [`Event::Adopted`] when it may
-    /// adopt and there is something to adopt.
+    /// Run the commands before the node, and reply with [`MachineEvent::Prepared`], or with
+    /// [`MachineEvent::Adopted`] if it may adopt a running service and there is one.
     Prepare(usize),
-    /// Start it, and answer with [`Event::Started`] or [`Event::StartFailed`]; later with [`Event::Exited`] and
-    /// [`Event::Gone`].
+    /// Start it, and reply with [`MachineEvent::Started`] or [`MachineEvent::StartFailed`]; later with
+    /// [`MachineEvent::Exited`] and [`MachineEvent::Gone`].
     Start(usize),
-    /// Ask whether it is ready until it is or until it stops.
+    /// Probe its readiness until it is ready or stops.
     Probe(usize),
-    /// Ask its `alive` probe now and then until it stops, and tell each answer with [`Event::Alive`].
+    /// Run its `alive` probe regularly until it stops, and report each result with [`MachineEvent::Alive`].
     CheckAlive(usize),
     /// Ask all its processes to end.
     Terminate(usize),
     /// Kill all its processes.
     Kill(usize),
-    /// Run what must run after the node, and answer with [`Event::Finished`].
+    /// Run the commands after the node, and reply with [`MachineEvent::Finished`].
     Finish(usize),
-    /// It is in another state: tell people.
+    /// Its state has changed: report it.
     Changed(usize),
-    /// It has been starting for so many whole seconds: tell people what it waits for.
+    /// It has been starting for this many whole seconds: report what it waits for.
     StillStarting(usize, u64),
 }
 
@@ -155,13 +157,13 @@ pub enum NodeFailure {
     Exited(i32),
     NotReady(Duration),
     Impossible(String),
-    /// It was restarted so often, and ended once more.
+    /// It ended once more after this many restarts.
     GaveUp(u32, i32),
-    /// It was restarted so often, and its `alive` probe failed once more.
+    /// Its `alive` probe failed once more after this many restarts.
     NotAlive(u32),
-    /// It is still there after SIGKILL.
+    /// It still runs after SIGKILL.
     Unkillable,
-    /// What it depends on has failed: the name.
+    /// A dependency has failed: its name.
     Needs(String),
 }
 
@@ -196,35 +198,35 @@ impl fmt::Display for ExitInWords {
     }
 }
 
-/// Why a node will not get ready by itself.
+/// Why a node will not become ready by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NeverReady {
-    /// This one has failed: the node itself or one it depends on.
+    /// This one has failed: the node itself or a dependency.
     Failed(usize),
-    /// The user has stopped this one: the node itself or one it depends on.
+    /// The user has stopped this one: the node itself or a dependency.
     Halted(usize),
-    /// Nobody has asked for it.
+    /// It was not requested.
     Unwanted,
-    /// It has ended well by itself.
+    /// It has ended successfully by itself.
     Ended,
 }
 
-/// How a node's part was over.
+/// How a run of a node ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NodeEnd {
     /// It was stopped, or never started.
     Stopped,
-    /// It ended well by itself: a job that is done, or a service that nothing needed any more.
+    /// It ended successfully by itself: a job that is done, or a service that was no longer needed.
     Exited(i32),
     Failed(NodeFailure),
 }
 
-/// What a node that is being ended becomes.
+/// What happens to a node after it has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum AfterStop {
     End(NodeEnd),
     Restart,
-    /// Start at once, which does not count as a restart.
+    /// Start at once; this does not count as a restart.
     StartOver,
 }
 
@@ -232,7 +234,7 @@ enum AfterStop {
 enum NodePhase {
     /// For its dependencies.
     Waiting,
-    /// `cancelled`: it was asked to leave off.
+    /// `cancelled`: it was asked to stop.
     Preparing {
         cancelled: bool,
     },
@@ -242,13 +244,13 @@ enum NodePhase {
         running: bool,
         /// When it counts as ready if it still runs.
         settled: Option<MachineTime>,
-        /// For how many seconds it has been reported to be starting.
+        /// For how many seconds it has been reported as starting.
         reminded: u64,
     },
     Ready {
         since: MachineTime,
     },
-    /// Its processes are being ended. `patience`: when the next stronger means is due.
+    /// Its processes are being ended. `patience`: when the next stronger signal is due.
     Stopping {
         patience: Option<MachineTime>,
         killed: bool,
@@ -265,7 +267,7 @@ enum NodePhase {
     },
 }
 
-/// A node's state for people.
+/// A node's state as reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NodeState {
     Waiting,
@@ -300,32 +302,32 @@ struct NodeRecord {
     node: MachineNode,
     dependents: Vec<usize>,
     phase: NodePhase,
-    /// Whether those that depend on it may start.
+    /// Whether its dependents may start.
     met: bool,
     restarts: u32,
-    /// It is not envo's: it is never stopped.
+    /// envo did not start it, and never stops it.
     adopted: bool,
-    /// How often in a row its `alive` probe has failed.
+    /// How many times in a row its `alive` probe has failed.
     alive_failures: u32,
     lost_ports: u32,
     wanted: bool,
-    /// Until when it is kept though nobody wants it.
+    /// Until when it keeps running although it is not wanted.
     kept_until: Option<MachineTime>,
     /// The user has stopped it.
     halted: bool,
     /// It has to be down once before it may run again.
     cycling: bool,
-    /// It is killed where others are asked to end.
+    /// It is killed instead of being asked to end.
     hurried: bool,
-    /// How long it has to end at most, if less than it says itself.
+    /// The most time it has to end, if less than its own timeout.
     abandoned: Option<Duration>,
-    /// Why it failed when it did so last, until it is tried again.
+    /// Why it failed last, until it is tried again.
     failure: Option<NodeFailure>,
-    /// How often it has lost what others had put into it. A job that ran before has prepared nothing of what is there now.
+    /// How often it has lost its data. What a job prepared in it before is gone with the data.
     epoch: u64,
-    /// Whether its last start was of a definition that keeps its state.
+    /// Whether its last start used a definition that keeps its state.
     kept_state: bool,
-    /// The epochs of what a job depends on, directly or through others, when its turn came last.
+    /// The epochs of a job's direct and indirect dependencies when it last began.
     prepared_for: BTreeMap<usize, u64>,
 }
 
@@ -353,7 +355,7 @@ impl NodeRecord {
         }
     }
 
-    /// Those that depend on it may not start any more.
+    /// Its dependents may not start any more.
     fn unmeet(&mut self) {
         if std::mem::take(&mut self.met) && !self.kept_state {
             self.epoch += 1;
@@ -379,7 +381,7 @@ pub struct ServiceMachine {
 }
 
 impl ServiceMachine {
-    /// Adds a node, which nobody wants yet. What it depends on must have been added before; the graph room sees to it
+    /// Adds a node, which is not wanted yet. Its dependencies must have been added before; the graph ensures
     /// that there is no cycle.
     pub fn add(&mut self, node: MachineNode) -> usize {
         let at = self.members.len();
@@ -390,14 +392,15 @@ impl ServiceMachine {
         at
     }
 
-    /// Puts a node, which nobody wants yet, in the place of one that is over and that nobody wants. [`Machine::connect`]
-    /// is due then.
+    /// Replaces a node that is over and not wanted with one that is not wanted yet. [`Machine::connect`] must
+    /// follow.
     pub fn replace(&mut self, at: usize, node: MachineNode) {
         let epoch = self.members[at].epoch + 1;
         self.members[at] = NodeRecord { epoch, ..NodeRecord::new(node) };
     }
 
-    /// Gives a node another definition. `restart`: if it runs, it is restarted with it. [`Machine::connect`] is due then.
+    /// Gives a node another definition. `restart`: if it runs, it is restarted with it. [`Machine::connect`]
+    /// must follow.
     pub fn redefine(&mut self, at: usize, node: MachineNode, restart: bool) {
         let member = &mut self.members[at];
         member.node = node;
@@ -406,7 +409,7 @@ impl ServiceMachine {
         }
     }
 
-    /// Finds out anew who depends on whom.
+    /// Recomputes the dependents of all nodes.
     pub fn connect(&mut self) {
         let mut dependents: Vec<Vec<usize>> = vec![Vec::new(); self.members.len()];
         for (at, member) in self.members.iter().enumerate() {
@@ -440,12 +443,12 @@ impl ServiceMachine {
         self.members.len()
     }
 
-    /// Whether those that depend on it may start.
+    /// Whether its dependents may start.
     pub fn is_met(&self, at: usize) -> bool {
         self.members[at].met && !self.members[at].cycling
     }
 
-    /// Whether nothing of it runs, and nothing is about to.
+    /// Whether it does not run and is not about to.
     pub fn is_over(&self, at: usize) -> bool {
         matches!(self.members[at].phase, NodePhase::Over { .. })
     }
@@ -455,12 +458,12 @@ impl ServiceMachine {
         self.members[at].cycling
     }
 
-    /// Whether somebody wants it, or what depends on it.
+    /// Whether it or one of its dependents is wanted.
     pub fn is_wanted(&self, at: usize) -> bool {
         self.members[at].wanted
     }
 
-    /// Why the node will not get ready unless somebody does something; `None`: it is, or it may.
+    /// Why the node will not become ready without an intervention; `None`: it is ready, or may become so.
     pub fn never(&self, at: usize) -> Option<NeverReady> {
         let member = &self.members[at];
         if self.is_met(at) || member.cycling {
@@ -478,7 +481,7 @@ impl ServiceMachine {
         matches!(member.phase, NodePhase::Over { end: NodeEnd::Exited(_) }).then_some(NeverReady::Ended)
     }
 
-    /// Which of those a failed node depends on has failed by itself.
+    /// The dependency of a failed node that failed first.
     fn root_of_failure(&self, at: usize) -> usize {
         let Some(NodeFailure::Needs(name)) = &self.members[at].failure else { return at };
         let needs = self.dependencies_of(at);
@@ -486,7 +489,7 @@ impl ServiceMachine {
         found.map_or(at, |one| self.root_of_failure(*one))
     }
 
-    /// Whether nobody wants it and it runs on for its `idle_timeout`.
+    /// Whether it is not wanted but keeps running for its `idle_timeout`.
     pub fn is_kept(&self, at: usize) -> bool {
         !self.members[at].wanted && self.members[at].kept_until.is_some()
     }
@@ -499,12 +502,12 @@ impl ServiceMachine {
         self.members[at].restarts
     }
 
-    /// Whether its `alive` probe has answered when it was asked last.
+    /// Whether its last `alive` probe succeeded.
     pub fn is_healthy(&self, at: usize) -> bool {
         self.members[at].alive_failures == 0
     }
 
-    /// Which user's stop keeps the node from running: its own or that of one it depends on.
+    /// The stopped node that keeps this one from running: itself or a dependency.
     pub fn halted_by(&self, at: usize) -> Option<usize> {
         if self.members[at].halted {
             return Some(at);
@@ -512,17 +515,17 @@ impl ServiceMachine {
         self.with_dependencies([at]).into_iter().find(|one| self.members[*one].halted)
     }
 
-    /// Whether the node is restarted, or was given up, because its `alive` probe failed.
+    /// Whether the node is being restarted, or was given up, because its `alive` probe failed.
     pub fn has_failed_alive(&self, at: usize) -> bool {
         self.members[at].alive_failures >= ALIVE_FAILURES
     }
 
-    /// Why the node failed when it did so last.
+    /// Why the node failed last.
     pub fn failure(&self, at: usize) -> Option<&NodeFailure> {
         self.members[at].failure.as_ref()
     }
 
-    /// The node and all it depends on, directly or through others.
+    /// The nodes and their direct and indirect dependencies.
     pub fn with_dependencies(&self, at: impl IntoIterator<Item = usize>) -> BTreeSet<usize> {
         let mut found = BTreeSet::new();
         let mut open: Vec<usize> = at.into_iter().collect();
@@ -534,14 +537,14 @@ impl ServiceMachine {
         found
     }
 
-    /// All a node depends on, directly or through others.
+    /// The direct and indirect dependencies of a node.
     pub fn dependencies_of(&self, at: usize) -> BTreeSet<usize> {
         let mut all = self.with_dependencies([at]);
         all.remove(&at);
         all
     }
 
-    /// When [`Event::Tick`] is due at the latest; `None`: only something else can change anything.
+    /// When [`MachineEvent::Tick`] is due at the latest; `None`: only another event can change anything.
     pub fn deadline(&self) -> Option<MachineTime> {
         let due = |member: &NodeRecord| match member.phase {
             NodePhase::Starting { since, until, settled, reminded, .. } => {
@@ -555,7 +558,7 @@ impl ServiceMachine {
     }
 }
 
-/// When a node that has been starting since then is to be reported again.
+/// When a node that has been starting since then must be reported again.
 fn reminder(since: MachineTime, reminded: u64) -> MachineTime {
     since.saturating_add(REMINDER.saturating_mul(u32::try_from(reminded + 1).unwrap_or(u32::MAX)))
 }

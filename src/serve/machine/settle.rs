@@ -1,5 +1,5 @@
-//! What follows from who is wanted and how things stand, rather than from one event: who may run, who starts next, who is
-//! stopped next, and what time brings.
+//! Derives what follows from the state of all nodes rather than from one event: which nodes may run, start
+//! next, or stop next, and which deadlines have passed.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -9,12 +9,13 @@ use crate::serve::machine::{
 };
 
 impl ServiceMachine {
-    /// Whether the node is to run, rather than to end: somebody wants it, and nobody has stopped it or what it needs.
+    /// Whether the node should run rather than end: it is wanted, and neither it nor a dependency was
+    /// stopped.
     pub fn may_run(&self, at: usize) -> bool {
         !self.members[at].cycling && self.allowed()[at]
     }
 
-    /// Which nodes are wanted, or kept, and are not stopped by the user, all they depend on included.
+    /// The nodes that are wanted or kept and not stopped by the user, with their dependencies.
     fn allowed(&self) -> Vec<bool> {
         let mut known: Vec<Option<bool>> = vec![None; self.members.len()];
         for at in 0..self.members.len() {
@@ -28,7 +29,7 @@ impl ServiceMachine {
             return allowed;
         }
         let member = &self.members[at];
-        // Ends the search should there be a circle all the same.
+        // Ends the search even if there is a cycle.
         known[at] = Some(false);
         let own = (member.wanted || member.kept_until.is_some()) && !member.halted;
         let allowed = own && member.node.dependencies.iter().all(|one| self.find_allowed(*one, known));
@@ -50,14 +51,14 @@ impl ServiceMachine {
                 }
             } else if before && !member.node.idle_timeout.is_zero() && matches!(member.phase, NodePhase::Ready { .. }) {
                 let until = now.saturating_add(member.node.idle_timeout);
-                // What it needs is kept as long.
+                // Its dependencies are kept for as long.
                 for one in self.with_dependencies([at]) {
                     let member = &mut self.members[one];
                     member.kept_until = member.kept_until.max(Some(until));
                 }
             }
         }
-        // Somebody wants what another keeps.
+        // A wanted node may depend on a kept one.
         for at in wanted {
             self.members[at].kept_until = None;
         }
@@ -69,7 +70,8 @@ impl ServiceMachine {
         }
     }
 
-    /// A node that is over may be started again. What it did before counts no more, but a job that is done is done.
+    /// Lets a node that is over start again. Earlier failures no longer count, but a job that is done stays
+    /// done.
     fn allow_retry(&mut self, at: usize) {
         let member = &mut self.members[at];
         member.halted = false;
@@ -108,7 +110,7 @@ impl ServiceMachine {
         self.retry(asked, actions);
     }
 
-    /// Those that restart with the node, directly or through others, are to go down before they run again.
+    /// The nodes that restart with this one, directly or indirectly, must go down before they run again.
     pub(super) fn cycle_dependents(&mut self, at: usize) {
         for dependent in self.members[at].dependents.clone() {
             let member = &mut self.members[dependent];
@@ -119,7 +121,7 @@ impl ServiceMachine {
         }
     }
 
-    /// Kills all that has to end.
+    /// Kills all nodes that must end.
     pub(super) fn kill_unwanted(&mut self, now: MachineTime, actions: &mut Vec<Action>) {
         let allowed = self.allowed();
         for at in (0..self.members.len()).filter(|at| !allowed[*at]) {
@@ -135,7 +137,7 @@ impl ServiceMachine {
         }
     }
 
-    /// Leaves all that has to end no more time than this.
+    /// Gives all nodes that must end at most this much time.
     pub(super) fn abandon_unwanted(&mut self, most: Duration, now: MachineTime) {
         let allowed = self.allowed();
         for at in (0..self.members.len()).filter(|at| !allowed[*at]) {
@@ -180,8 +182,8 @@ impl ServiceMachine {
         }
     }
 
-    /// What a job has prepared is gone when anything it depends on has lost its state: it is to run once more, and one
-    /// that runs is to begin again.
+    /// The result of a job is gone if a dependency has lost its state: the job must run again, and a running
+    /// one must begin again.
     fn redo_stale_jobs(&mut self, allowed: &[bool], actions: &mut Vec<Action>) -> bool {
         let mut changed = false;
         for at in (0..self.members.len()).filter(|at| allowed[*at]) {
@@ -205,13 +207,13 @@ impl ServiceMachine {
         changed
     }
 
-    /// Whether nothing that a job depends on has lost its state since the job's turn came.
+    /// Whether no dependency of a job has lost its state since the job last began.
     fn is_prepared_for(&self, at: usize) -> bool {
         let prepared_for = &self.members[at].prepared_for;
         self.dependencies_of(at).iter().all(|one| prepared_for.get(one) == Some(&self.members[*one].epoch))
     }
 
-    /// Does what has become possible; whether anything was.
+    /// Does what has become possible; returns whether anything was.
     pub(super) fn settle(&mut self, now: MachineTime, actions: &mut Vec<Action>) -> bool {
         let allowed = self.allowed();
         let mut changed = self.redo_stale_jobs(&allowed, actions);
@@ -257,7 +259,8 @@ impl ServiceMachine {
         changed
     }
 
-    /// Whether nothing that has to end depends on the node and still runs, be it by what a job has put into the node.
+    /// Whether no dependent that must end still runs, including dependents through a job that has prepared
+    /// the node.
     fn is_free(&self, at: usize, must_end: &impl Fn(usize) -> bool) -> bool {
         self.members[at].dependents.iter().all(|one| {
             let dependent = &self.members[*one];
@@ -268,7 +271,7 @@ impl ServiceMachine {
         })
     }
 
-    /// Begins with a node that waits, if all it depends on, directly or through others, is met or never will be.
+    /// Begins with a waiting node, if each direct or indirect dependency is met or never will be.
     fn begin(&mut self, at: usize, actions: &mut Vec<Action>) -> bool {
         let needs = self.dependencies_of(at);
         if needs.iter().all(|one| self.is_met(*one)) {
@@ -284,13 +287,13 @@ impl ServiceMachine {
         true
     }
 
-    /// Which of those a node needs has failed: rather one that it depends on directly.
+    /// The failed dependency of a node, preferably a direct one.
     fn failed_among(&self, at: usize, needs: &BTreeSet<usize>) -> Option<usize> {
         let direct = self.members[at].node.dependencies.iter();
         direct.chain(needs).copied().find(|one| self.has_failed(*one))
     }
 
-    /// Whether the node has failed for good, or is about to have.
+    /// Whether the node has failed for good, or is about to.
     fn has_failed(&self, at: usize) -> bool {
         let end = match &self.members[at].phase {
             NodePhase::Over { end }
@@ -301,7 +304,7 @@ impl ServiceMachine {
         matches!(end, NodeEnd::Failed(_)) && !self.members[at].cycling
     }
 
-    /// Whether a node that is over has a reason to run once more.
+    /// Whether a node that is over has a reason to run again.
     fn starts_again(&self, at: usize, end: &NodeEnd) -> bool {
         let member = &self.members[at];
         let waiting = |one: &usize| matches!(self.members[*one].phase, NodePhase::Waiting);

@@ -1,4 +1,4 @@
-//! The machine's one step: what an event changes, then whatever follows from the new state.
+//! The machine's step: applies an event, then everything that follows from the new state.
 
 use crate::model::service::RestartPolicy;
 use crate::serve::machine::{
@@ -7,8 +7,8 @@ use crate::serve::machine::{
 };
 
 impl ServiceMachine {
-    /// Takes in what happened at `now` and answers what to do. Events that do not fit a node's state (a probe that
-    /// succeeds while it is being stopped, say) change nothing.
+    /// Applies an event at the time `now` and returns the actions. Events that do not match a node's state
+    /// (for example a probe that succeeds while the node is being stopped) change nothing.
     pub fn step(&mut self, event: MachineEvent, now: MachineTime) -> Vec<Action> {
         let mut actions = Vec::new();
         self.apply(event, now, &mut actions);
@@ -44,7 +44,7 @@ impl ServiceMachine {
                 }
             }
             MachineEvent::PrepareFailed(at, text) if self.is_preparing(at) => {
-                // Commands that were interrupted have not failed.
+                // Interrupted commands have not failed.
                 if self.may_run(at) {
                     self.fail(at, NodeFailure::Prepare(text), actions);
                 } else {
@@ -120,7 +120,7 @@ impl ServiceMachine {
             return;
         }
         match member.node.ready_when {
-            // Nothing else is waited for: it has no more time to be late.
+            // Nothing else is awaited, so the readiness timeout no longer applies.
             ReadyWhen::Started => (*until, *settled) = (None, Some(now.saturating_add(SETTLED))),
             ReadyWhen::Probed => actions.push(Action::Probe(at)),
             ReadyWhen::Ended => {}
@@ -138,7 +138,7 @@ impl ServiceMachine {
         }
     }
 
-    /// A service that does not answer is restarted whatever `restart` says about its end, but not for ever.
+    /// A service that fails its `alive` probe is restarted regardless of `restart`, but not for ever.
     fn alive_answered(&mut self, at: usize, answered: bool, now: MachineTime, actions: &mut Vec<Action>) {
         let NodePhase::Ready { since } = self.members[at].phase else { return };
         let member = &mut self.members[at];
@@ -175,7 +175,7 @@ impl ServiceMachine {
         self.terminate(at, AfterStop::StartOver, now, actions);
     }
 
-    /// A node failed that has no process: nothing of it needs to be ended.
+    /// A node without a process failed: there is nothing to end.
     pub(super) fn fail(&mut self, at: usize, failure: NodeFailure, actions: &mut Vec<Action>) {
         self.record(at, failure.clone());
         self.finish(at, NodeEnd::Failed(failure), actions);
@@ -213,7 +213,7 @@ impl ServiceMachine {
         actions.push(Action::Terminate(at));
     }
 
-    /// What was adopted is not ended. When it does not answer any more, one of envo's own takes its place.
+    /// An adopted service is not ended. If it stops answering, one of envo's own replaces it.
     fn release(&mut self, at: usize, then: AfterStop, actions: &mut Vec<Action>) {
         match then {
             AfterStop::End(end) => {
@@ -233,7 +233,7 @@ impl ServiceMachine {
         actions.push(Action::Finish(at));
     }
 
-    /// The first process has ended. What else it started is ended too, whatever becomes of the node.
+    /// The first process has ended. The others it started are ended too, whatever happens to the node.
     fn exited(&mut self, at: usize, code: i32, now: MachineTime, actions: &mut Vec<Action>) {
         let was_ready = match self.members[at].phase {
             NodePhase::Starting { .. } => None,
@@ -251,7 +251,8 @@ impl ServiceMachine {
         if let Some(since) = was_ready {
             self.forget_restarts_of_healthy(at, since, now);
         }
-        // What only has to run may end well before it has settled; what needs it must not take that for ready.
+        // A service without a probe may end successfully before it has settled; its dependents must not take
+        // it for ready.
         let well = success && (was_ready.is_some() || self.members[at].node.ready_when == ReadyWhen::Started);
         let again = match self.members[at].node.restart {
             RestartPolicy::No => false,
@@ -276,7 +277,8 @@ impl ServiceMachine {
         }
     }
 
-    /// Whether anything that depends on the node runs or is about to, be it by what a job has put into the node.
+    /// Whether a dependent runs or is about to, including dependents through a job that has prepared the
+    /// node.
     fn is_needed(&self, at: usize) -> bool {
         self.members[at].dependents.iter().any(|one| {
             let dependent = &self.members[*one];

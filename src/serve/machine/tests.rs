@@ -1,4 +1,4 @@
-//! The machine with its time moved by hand.
+//! Tests the machine with a time that the test sets.
 
 mod clock;
 mod jobs;
@@ -7,7 +7,7 @@ mod starting;
 
 use super::*;
 
-/// A machine whose time is moved by hand, and what it asked for at each step.
+/// A machine with a time that the test sets, and the actions of each step.
 struct MachineFixture {
     machine: ServiceMachine,
     now: MachineTime,
@@ -37,7 +37,7 @@ fn job(name: &str, dependencies: &[usize]) -> MachineNode {
 impl MachineFixture {
     fn new(nodes: Vec<MachineNode>) -> Self {
         let mut stage = Self { machine: ServiceMachine::default(), now: Duration::ZERO };
-        // Dependencies may stand behind those that need them here.
+        // Here dependencies may follow their dependents.
         for _ in &nodes {
             stage.machine.members.push(NodeRecord::new(service("", &[])));
         }
@@ -49,7 +49,7 @@ impl MachineFixture {
         stage
     }
 
-    /// What is asked for, without the news for people.
+    /// The actions, without those that only report.
     fn step(&mut self, event: MachineEvent) -> Vec<Action> {
         let mut actions = self.machine.step(event, self.now);
         actions.retain(|action| !matches!(action, Action::Changed(_)));
@@ -61,7 +61,7 @@ impl MachineFixture {
         self.step(MachineEvent::Tick)
     }
 
-    /// Brings a node that is being prepared to ready.
+    /// Brings a node that is being prepared to readiness.
     fn bring_up(&mut self, at: usize) -> Vec<Action> {
         assert_eq!(self.step(MachineEvent::Prepared(at)), [Action::Start(at)]);
         assert_eq!(self.step(MachineEvent::Started(at)), [Action::Probe(at)]);
@@ -336,7 +336,7 @@ fn what_only_somebody_wanted_who_was_killed_has_less_time_to_end() {
     assert_eq!(stage.step(MachineEvent::Want([2].into())), [Action::Terminate(1)]);
     assert_eq!(stage.step(MachineEvent::Abandon(Duration::from_secs(1))), []);
     assert_eq!(stage.after(1.0), [Action::Kill(1)]);
-    // Also what is asked to end only now.
+    // This includes nodes that are asked to end only now.
     assert_eq!(stage.step(MachineEvent::Gone(1)), [Action::Finish(1)]);
     assert_eq!(stage.step(MachineEvent::Finished(1)), [Action::Terminate(0)]);
     assert_eq!(stage.after(0.5), []);
@@ -389,7 +389,7 @@ fn restarting(policy: RestartPolicy, limit: u32) -> MachineFixture {
     stage
 }
 
-/// Ends the service and answers how long it waits until it is started again.
+/// Ends the service and returns how long it waits before its next start.
 fn crash(stage: &mut MachineFixture) -> f64 {
     assert_eq!(stage.step(MachineEvent::Exited(0, 1)), [Action::Terminate(0)]);
     assert_eq!(stage.step(MachineEvent::Gone(0)), []);
@@ -447,7 +447,7 @@ fn every_state_ends_after_stop_and_kill_whatever_came_before() {
             MachineEvent::Finished(at),
         ]
     };
-    // A small generator of repeatable numbers walks through event sequences that no supervisor would send.
+    // A small generator of repeatable numbers creates event sequences that no supervisor would send.
     let mut seed: u64 = 1;
     let mut random = |below: usize| {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

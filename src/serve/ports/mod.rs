@@ -1,5 +1,6 @@
-//! Which ports a service gets: the numbers it names, or free ones, the same again next time if they are still free.
-//! Each is held from choosing until the service starts, so that two services never get one port.
+//! Assigns ports to services: the configured numbers, or free ones, which stay the same if they are still
+//! free. Each is reserved from the choice until the service starts, so that no two services get the same
+//! port.
 
 mod owner;
 mod registry;
@@ -15,23 +16,23 @@ use crate::serve::instances::InstanceName;
 pub use crate::serve::ports::registry::{PortRegistry, user_folder};
 pub use owner::{listening_below, owner};
 
-/// The ports of one service, held until it starts.
+/// The ports of one service, reserved until it starts.
 #[derive(Debug, Default)]
 pub struct PortReservation {
     pub ports: Vec<(String, u16)>,
-    /// In the order of `ports`, when none is taken.
+    /// In the order of `ports`, if none is in use.
     held: Vec<TcpListener>,
-    /// Ports with a number that something else has, which may be the service already.
+    /// Configured ports that another program uses, which may be the service already.
     taken: Vec<u16>,
 }
 
 impl PortReservation {
-    /// Whether something else listens where the service is to be, and the service may be that.
+    /// Whether another program listens on the service's port, which may be the service.
     pub fn is_taken(&self) -> bool {
         !self.taken.is_empty()
     }
 
-    /// Holds what something else had before.
+    /// Reserves ports that another program used before.
     pub fn regain(&mut self, name: &str, service: &ServiceSettings) -> Result<(), ConfigError> {
         for number in std::mem::take(&mut self.taken) {
             match hold(&service.host, number) {
@@ -45,18 +46,18 @@ impl PortReservation {
         Ok(())
     }
 
-    /// What listens on the ports, in the order of `ports`.
+    /// The listening sockets, in the order of `ports`.
     pub fn sockets(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         self.held.iter().map(AsFd::as_fd)
     }
 
-    /// Lets go of the ports, for the service to listen on them.
+    /// Releases the ports, for the service to listen on them.
     pub fn release(&mut self) {
         self.held.clear();
     }
 
-    /// Whether a port that was free to choose now belongs to a stranger: somebody was faster between the release and the
-    /// service's own attempt to listen. `is_own` tells which processes are the service's.
+    /// Whether a port that envo chose is now used by another program, which was faster between the release
+    /// and the service's own attempt to listen. `is_own` recognizes the service's processes.
     pub fn is_lost(&self, service: &ServiceSettings, is_own: impl Fn(u32) -> bool) -> bool {
         self.chosen(service).any(|number| {
             let in_use = hold(&service.host, number).is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse);
@@ -64,18 +65,19 @@ impl PortReservation {
         })
     }
 
-    /// The numbers that were free to choose.
+    /// The numbers that envo chose.
     fn chosen(&self, service: &ServiceSettings) -> impl Iterator<Item = u16> {
         let chosen = service.ports.iter().filter(|port| port.number.is_none());
         chosen.filter_map(|port| self.ports.iter().find(|(known, _)| *known == port.name).map(|(_, number)| *number))
     }
 }
 
-/// Gives a service its ports.
+/// Reserves the ports of a service.
 ///
 /// # Errors
-/// A port with a number that something else has, with the command of that process if it can be told; a host that is not
-/// this machine's.
+///
+/// A configured port that is in use, with the command of that process if it is known; a host that does not
+/// belong to this machine.
 pub fn lease(
     book: &mut PortRegistry,
     which: &InstanceName,
@@ -98,7 +100,7 @@ pub fn lease(
             },
         };
         let number = held.local_addr().map(|address| address.port()).unwrap_or_default();
-        // What is there for one test or worker is not remembered: there is no end to their names.
+        // Ports for one test or worker are not remembered: the number of names is unlimited.
         if port.number.is_none() && !which.is_apart {
             book.note(name, &port.name, number);
         }
@@ -108,8 +110,8 @@ pub fn lease(
     Ok(lease)
 }
 
-/// A free port: what it was before, else what its name leads to, else whatever the system has. `hold` takes a number, of
-/// which 0 lets the system choose.
+/// A free port: the previous one, else one derived from the name, else one that the system chooses. `hold`
+/// listens on a number, of which 0 lets the system choose.
 fn choose<T>(book: &PortRegistry, name: &str, port: &str, hold: impl Fn(u16) -> io::Result<T>) -> io::Result<T> {
     if let Some(held) = book.before(name, port).and_then(|number| hold(number).ok()) {
         return Ok(held);

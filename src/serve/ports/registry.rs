@@ -1,6 +1,6 @@
-//! The book of ports: what was given to whom before, for all projects of a user, in `ports.json` of the user's state
-//! folder. A project keeps its numbers, and none of them is given to another. Losing the file costs only the sameness of
-//! numbers.
+//! The registry of ports: which number each service got, for all projects of a user, in `ports.json` of the
+//! user's state folder. A project keeps its numbers, and no other project gets them. If the file is lost,
+//! only the numbers change.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -22,19 +22,19 @@ type ReservedPorts = BTreeMap<String, BTreeMap<String, u16>>;
 #[serde(default)]
 struct RegistryContents {
     version: u32,
-    /// By the folder of the project's state.
+    /// By the state folder of the project.
     projects: BTreeMap<PathBuf, ReservedPorts>,
 }
 
 const VERSION: u32 = 1;
 
-/// Numbers are looked for here, below those that systems give to outgoing connections, so that none of those gets one
-/// of ours between two runs.
+/// The range for chosen numbers, below those that systems use for outgoing connections, so that none of those
+/// gets a reserved number between two runs.
 const PREFERRED: Range<u16> = 20_000..32_768;
-/// Well-known numbers among them, of programs that people run beside their projects.
+/// Well-known numbers in that range, of programs that people often run on the same machine.
 const WELL_KNOWN: [u16; 8] = [25_565, 25_672, 26_257, 26_379, 27_017, 27_018, 27_019, 28_017];
 
-/// The book, open for one project. Nobody else can choose ports while it is.
+/// The registry, open for one project. No other process can choose ports in the meantime.
 #[derive(Debug)]
 pub struct PortRegistry {
     file: PathBuf,
@@ -45,8 +45,8 @@ pub struct PortRegistry {
     _lock: Option<File>,
 }
 
-/// `ENVO_STATE_DIR`, else `$XDG_STATE_HOME/envo`, else `~/.local/state/envo`; `None` when none of them is an absolute
-/// path. What is kept there concerns all projects of a user.
+/// `ENVO_STATE_DIR`, else `$XDG_STATE_HOME/envo`, else `~/.local/state/envo`; `None` if none of them is an
+/// absolute path. The folder holds the user's state for all projects.
 pub fn user_folder(variables: &EnvVariables) -> Option<PathBuf> {
     let absolute = |name: &str| variables.get(name).map(PathBuf::from).filter(|path| path.is_absolute());
     absolute("ENVO_STATE_DIR")
@@ -55,8 +55,8 @@ pub fn user_folder(variables: &EnvVariables) -> Option<PathBuf> {
 }
 
 impl PortRegistry {
-    /// Opens the book in `user_folder`, or, when that cannot be written, one of the project's own. `state_dir` is the
-    /// folder of the project's state and stands for the project.
+    /// Opens the registry in `user_folder`, or, if that cannot be written, one of the project's own.
+    /// `state_dir`, the project's state folder, identifies the project.
     pub fn open(state_dir: &Path, user_folder: Option<&Path>) -> Self {
         let lock = |folder: &Path| {
             fs::create_dir_all(folder)?;
@@ -73,13 +73,14 @@ impl PortRegistry {
         Self { file, project: state_dir.to_path_buf(), pages, changed: false, _lock: lock }
     }
 
-    /// What the port was before.
+    /// The previous number of a port.
     pub fn before(&self, service: &str, port: &str) -> Option<u16> {
         self.pages.projects.get(&self.project)?.get(service)?.get(port).copied()
     }
 
-    /// Numbers to try for a port, in this order: they begin where the name leads to, so that a project gets the same
-    /// ones even without the book. Those of other services and projects are left out.
+    /// Numbers to try for a port, in this order: they begin at a number derived from the name, so that a
+    /// project gets the same ones even without the registry. Numbers of other services and projects are
+    /// skipped.
     pub fn candidates(&self, service: &str, port: &str) -> impl Iterator<Item = u16> {
         let range = preferred_range();
         let digest = Sha256::new()
@@ -108,7 +109,7 @@ impl PortRegistry {
         others
     }
 
-    /// Notes what a port is now.
+    /// Sets the number of a port.
     pub fn note(&mut self, service: &str, port: &str, number: u16) {
         if self.before(service, port) == Some(number) {
             return;
@@ -118,10 +119,11 @@ impl PortRegistry {
         self.changed = true;
     }
 
-    /// Writes the book and lets others choose. What projects had that are gone is free again.
+    /// Writes the registry and unlocks it. Numbers of deleted projects become free.
     ///
     /// # Errors
-    /// When the file cannot be written; the services can run all the same.
+    ///
+    /// The file cannot be written; the services can run all the same.
     pub fn close(mut self) -> io::Result<()> {
         if !self.changed {
             return Ok(());
@@ -133,7 +135,7 @@ impl PortRegistry {
     }
 }
 
-/// The preferred numbers without those that this system gives to outgoing connections.
+/// The preferred numbers without those that this system uses for outgoing connections.
 fn preferred_range() -> Range<u16> {
     let text = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
     let mut bounds = text.split_ascii_whitespace().filter_map(|number| number.parse().ok());

@@ -1,4 +1,4 @@
-//! Telling a thread that waits that nobody wants its answer any more.
+//! Cancels a waiting thread whose result is no longer needed.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-/// A wait that somebody else can end: the other end of a pipe, which the [`Canceller`] closes.
+/// A wait that another thread can cancel: the other end of a pipe, which the [`Canceller`] closes.
 #[derive(Debug, Clone)]
 pub struct CancellableWait(Arc<io::PipeReader>);
 
@@ -23,10 +23,10 @@ impl CancellableWait {
         Ok((Self(Arc::new(reader)), Canceller { _writer: writer }))
     }
 
-    /// Waits for so long; whether it was cancelled meanwhile.
+    /// Waits for this time; returns whether it was cancelled.
     pub fn wait(&self, time: Duration) -> bool {
         let mut waiting = [PollFd::new(&*self.0, PollFlags::IN)];
-        // A wait that a signal cut short is a shorter pause, which does no harm.
+        // A signal may shorten the wait, which does no harm.
         let _ = poll(&mut waiting, Some(&timespec(time)));
         !waiting[0].revents().is_empty()
     }
@@ -35,12 +35,13 @@ impl CancellableWait {
         self.wait(Duration::ZERO)
     }
 
-    /// Waits until `other` is readable, at most for so long; `false` when the time is over or it was cancelled.
+    /// Waits until `other` is readable, at most for this time; `false` on a timeout or cancellation.
     pub fn wait_for(&self, other: &impl AsFd, time: Duration) -> bool {
         self.wait_for_any(&[(other.as_fd(), PollFlags::IN)], time) == [true]
     }
 
-    /// Waits until one of `others` is as its flags say, at most for so long. Which of them are; none when it was cancelled.
+    /// Waits until one of `others` is as its flags say, at most for this time. Returns those that are; none
+    /// if it was cancelled.
     pub fn wait_for_any(&self, others: &[(BorrowedFd<'_>, PollFlags)], time: Duration) -> Vec<bool> {
         let mut waiting = vec![PollFd::new(&*self.0, PollFlags::IN)];
         waiting.extend(others.iter().map(|(descriptor, flags)| PollFd::from_borrowed_fd(*descriptor, *flags)));

@@ -1,4 +1,4 @@
-//! Probes that run a command: its exit code is the answer, its last lines are the explanation.
+//! Probes that run a command: its exit code is the result, its last lines explain a failure.
 
 use std::io::{self, ErrorKind, Read};
 use std::os::fd::{AsFd, OwnedFd};
@@ -14,11 +14,11 @@ use crate::serve::probe::ProbeMiss;
 use crate::serve::probe::limits::ProbeLimits;
 use crate::serve::probe::observation::{ProbeObservation, excerpt};
 
-/// How much of what it writes is kept, and how many lines of that are shown.
+/// How much of its output is kept, and how many lines of that are shown.
 const KEPT: usize = 4096;
 const LINES: usize = 5;
 
-/// Runs the command once. Whatever it has started and left behind is killed with it.
+/// Runs the command once. Everything it has started and left behind is killed with it.
 pub fn run(argv: &[String], cwd: &Path, variables: &EnvVariables, patience: &ProbeLimits) -> Result<(), ProbeMiss> {
     let (program, arguments) =
         argv.split_first().ok_or_else(|| ProbeMiss::Never("there is no command in it".to_owned()))?;
@@ -37,7 +37,7 @@ pub fn run(argv: &[String], cwd: &Path, variables: &EnvVariables, patience: &Pro
     };
     let mut tail = OutputTail::default();
     let ended = child.exit_notice().map(|exit| wait(&exit, &output, &mut tail, patience));
-    // What it started belongs to its group; the group is gone before its number is given back by reaping.
+    // Its descendants are in its process group; the group is gone before reaping frees its number.
     let _ = child.signal_group(Signal::KILL);
     let code = child.reap().map_err(trouble)?;
     match (ended.map_err(trouble)?, code) {
@@ -50,7 +50,7 @@ pub fn run(argv: &[String], cwd: &Path, variables: &EnvVariables, patience: &Pro
     }
 }
 
-/// Takes what the command writes until it has ended; `false` when its time is over before.
+/// Reads the command's output until it has ended; `false` if the timeout is over first.
 fn wait(exit: &OwnedFd, output: &io::PipeReader, tail: &mut OutputTail, patience: &ProbeLimits) -> bool {
     let mut open = true;
     loop {
@@ -70,15 +70,15 @@ fn wait(exit: &OwnedFd, output: &io::PipeReader, tail: &mut OutputTail, patience
     }
 }
 
-/// The end of what a command writes.
+/// The end of a command's output.
 #[derive(Default)]
 struct OutputTail(Vec<u8>);
 
 impl OutputTail {
-    /// Reads what there is; whether more may come.
+    /// Reads the available output; returns whether more may come.
     fn take(&mut self, mut output: &io::PipeReader) -> bool {
         let mut block = [0; KEPT];
-        // A command that never stops writing is looked at again after its time.
+        // The timeout of a command that never stops writing is checked in between.
         for _ in 0..64 {
             match output.read(&mut block) {
                 Ok(0) => return false,

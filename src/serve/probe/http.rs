@@ -1,5 +1,5 @@
-//! Just enough of HTTP/1.1 (RFC 9112) to ask a service on this machine whether it answers: one GET, of whose answer
-//! only the status line counts.
+//! The part of HTTP/1.1 (RFC 9112) that a probe needs: one GET, of whose response only the status line
+//! counts.
 
 use std::io::{self, Read, Write};
 use std::time::Duration;
@@ -8,20 +8,20 @@ use crate::serve::probe::limits::{ProbeLimits, connect_tcp};
 use crate::serve::probe::observation::{ProbeObservation, excerpt};
 use crate::serve::probe::tls::TlsConnection;
 
-/// The longest status line that is read, and the most that may come before the last one.
+/// The longest status line that is read, and the most interim data before the last one.
 const LONGEST_LINE: usize = 4096;
 const LONGEST_HEADS: usize = 64 * 1024;
-/// How much of the rest of an answer is taken, and for how long.
+/// How much of the rest of a response is read, and for how long.
 const LONGEST_REST: usize = 256 * 1024;
 const REST_PATIENCE: Duration = Duration::from_millis(20);
 
-/// An `http://` or `https://` address taken apart.
+/// The parts of an `http://` or `https://` address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProbeUrl {
     secure: bool,
     host: String,
     port: u16,
-    /// The host and port as they stand in the address, for the `Host` header.
+    /// The host and port as written in the address, for the `Host` header.
     authority: String,
     /// Path and query.
     target: String,
@@ -48,7 +48,7 @@ impl ProbeUrl {
             return Err(format!("`{text}` has no host"));
         }
         let slash = if target.starts_with('/') { "" } else { "/" };
-        // What cannot stand in a request line would end it.
+        // Characters that are not allowed in a request line would end it.
         let target: String =
             format!("{slash}{target}").chars().map(|c| if c.is_control() || c == ' ' { '+' } else { c }).collect();
         let bare = host.contains(':') && !authority.starts_with('[');
@@ -57,7 +57,7 @@ impl ProbeUrl {
     }
 }
 
-/// Whether the address answers with 2xx or 3xx, or with exactly `status`; the error is what it does instead.
+/// Whether the address responds with 2xx or 3xx, or with exactly `status`; the error is what it does instead.
 pub fn answers(url: &ProbeUrl, expected: Option<u16>, patience: &ProbeLimits) -> Result<(), ProbeObservation> {
     let wire = connect_tcp(&url.host, url.port, patience)?;
     let connection = match url.secure {
@@ -87,21 +87,21 @@ fn status_of(mut connection: TlsConnection, url: &ProbeUrl) -> Result<u16, Probe
         }
         Err(error) => return Err(answer.connection.wire().patience.seen(&error)),
     };
-    // The status is known; a socket that could not be read to its end does not change it.
+    // The status is known; a connection that could not be read to its end does not change it.
     let _ = read_rest(answer.connection);
     Ok(status)
 }
 
-/// What comes back, read line by line, at the latest until the patience of the connection is over.
+/// The response, read line by line until the timeout of the connection.
 struct Answer {
     connection: TlsConnection,
     buffer: Vec<u8>,
-    /// How much has come.
+    /// How much has been read.
     taken: usize,
 }
 
 impl Answer {
-    /// The status, after any interim ones (RFC 9110, 15.2), each of which has a head of its own.
+    /// The status, after any interim ones (RFC 9110, 15.2), each of which has its own header.
     fn status(&mut self) -> io::Result<Result<u16, ProbeObservation>> {
         loop {
             let line = self.line()?;
@@ -120,7 +120,7 @@ impl Answer {
         }
     }
 
-    /// The next line with its end, or what there is of it at the end of the answer or when it is too long.
+    /// The next line with its end, or the rest if the response ends or the line is too long.
     fn line(&mut self) -> io::Result<Vec<u8>> {
         let mut block = [0; 256];
         loop {
@@ -141,12 +141,12 @@ impl Answer {
     }
 }
 
-/// Whether another status follows. Nobody asked to switch protocols, so 101 would be the last.
+/// Whether another status follows. envo never asks to switch protocols, so 101 would be the last.
 fn is_interim(status: u16) -> bool {
     (100..200).contains(&status) && status != 101
 }
 
-/// What came instead of a status line.
+/// What was received instead of a status line.
 fn no_status(line: &[u8]) -> ProbeObservation {
     let text = String::from_utf8_lossy(line);
     let first = text.lines().next().unwrap_or_default();
@@ -156,7 +156,7 @@ fn no_status(line: &[u8]) -> ProbeObservation {
     })
 }
 
-/// Reads on until the service has said all it wanted: one whose words are refused takes it for an error and logs it.
+/// Reads until the service has sent its whole response: a service whose output is refused logs an error.
 fn read_rest(mut connection: TlsConnection) -> io::Result<()> {
     let patience = connection.wire().patience.at_most(REST_PATIENCE);
     connection.wire().patience = patience;
@@ -233,7 +233,7 @@ mod tests {
             let service = thread::spawn(move || {
                 let (mut client, _) = listener.accept().unwrap();
                 assert!(client.read(&mut [0; 4096]).unwrap() > 0);
-                // Whoever has enough closes before all has come.
+                // The client closes as soon as it has read enough.
                 let _ = parts.iter().try_for_each(|part| client.write_all(part));
             });
             let (cancel, _canceller) = CancellableWait::new().unwrap();

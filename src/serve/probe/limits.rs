@@ -1,4 +1,4 @@
-//! Connections that end when their time is over or nobody wants the answer any more, whatever the other side does.
+//! Connections that end at their deadline or on cancellation, whatever the other side does.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
@@ -13,7 +13,7 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, connect, sockopt};
 use crate::serve::probe::CancellableWait;
 use crate::serve::probe::observation::ProbeObservation;
 
-/// How long an attempt may take, and who may end it before.
+/// The deadline of an attempt, and its cancellation.
 #[derive(Debug, Clone)]
 pub struct ProbeLimits {
     begin: Instant,
@@ -24,11 +24,11 @@ pub struct ProbeLimits {
 impl ProbeLimits {
     pub fn new(time: Duration, cancel: &CancellableWait) -> Self {
         let begin = Instant::now();
-        // Times of settings are a year at most.
+        // Times in settings are at most a year.
         Self { begin, deadline: begin + time, cancel: cancel.clone() }
     }
 
-    /// As much of it as this, at most.
+    /// The same, with at most this much time left.
     #[must_use]
     pub fn at_most(&self, time: Duration) -> Self {
         Self { deadline: self.deadline.min(Instant::now() + time), ..self.clone() }
@@ -42,7 +42,7 @@ impl ProbeLimits {
         &self.cancel
     }
 
-    /// Waits until something is as `flags` say.
+    /// Waits until a descriptor is as `flags` say.
     fn wait(&self, what: &impl AsFd, flags: PollFlags) -> io::Result<()> {
         loop {
             let left = self.left();
@@ -55,7 +55,7 @@ impl ProbeLimits {
         }
     }
 
-    /// What an error means for those who wait for an answer.
+    /// What an error means for the probe.
     pub fn seen(&self, error: &io::Error) -> ProbeObservation {
         match error.kind() {
             ErrorKind::ConnectionRefused => ProbeObservation::Refused { listens: None },
@@ -68,7 +68,7 @@ impl ProbeLimits {
     }
 }
 
-/// A connection that waits no longer than its patience lasts.
+/// A connection that waits no longer than its deadline.
 #[derive(Debug)]
 pub struct ProbeConnection {
     stream: TcpStream,
@@ -105,7 +105,7 @@ impl Write for ProbeConnection {
     }
 }
 
-/// A connection to the first address of `host` that takes one. Each of several has its share of the time.
+/// A connection to the first address of `host` that accepts one. The addresses share the time.
 pub fn connect_tcp(host: &str, port: u16, patience: &ProbeLimits) -> Result<ProbeConnection, ProbeObservation> {
     let addresses: Vec<SocketAddr> = (host, port)
         .to_socket_addrs()
@@ -136,7 +136,7 @@ fn connect_to(address: &SocketAddr, patience: &ProbeLimits) -> io::Result<OwnedF
     Ok(socket)
 }
 
-/// Whether a Unix socket takes connections. One whose backlog is full does not.
+/// Whether a Unix socket accepts connections. One whose queue is full does not.
 pub fn connect_unix(path: &Path) -> Result<(), ProbeObservation> {
     let connected = SocketAddrUnix::new(path).map_err(io::Error::from).and_then(|address| {
         let socket = socket(AddressFamily::UNIX)?;
@@ -151,7 +151,7 @@ pub fn connect_unix(path: &Path) -> Result<(), ProbeObservation> {
     })
 }
 
-/// A socket that waits for nothing and that no child gets.
+/// A nonblocking socket that no child inherits.
 pub fn socket(family: AddressFamily) -> io::Result<OwnedFd> {
     #[cfg(target_os = "linux")]
     {

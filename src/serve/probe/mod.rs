@@ -1,5 +1,5 @@
-//! Finding out whether a service can be used: one thread for each question, so that no answer that is slow to come holds
-//! up the supervisor. What a service writes (`log:`) is watched where its output is read.
+//! Probes whether a service can be used: one thread for each probe, so that no slow response delays the
+//! supervisor. Output of a service (`log:`) is matched where it is read.
 
 mod cancel;
 mod command;
@@ -21,24 +21,24 @@ use crate::model::EnvVariables;
 use crate::serve::ports::listening_below;
 use crate::serve::probe::limits::ProbeLimits;
 
-/// The first and shortest pause between two attempts, and the longest.
+/// The shortest pause between two attempts, which is the first.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-/// The longest as long as nothing listens and somebody is likely to wait for the answer: readiness is to be seen within
-/// 50 ms, the attempt itself included.
+/// The longest pause while nothing listens and a user is likely to wait: readiness should be seen within 50
+/// ms, including the attempt.
 const LONGEST_PAUSE_AT_FIRST: Duration = Duration::from_millis(25);
 /// How long that is.
 const AT_FIRST: Duration = Duration::from_secs(20);
-/// How often a service is asked whether it is alive: rarely while it is, since that costs everybody something as long as
-/// services run, and again soon when it did not answer.
+/// The pause between `alive` probes of a healthy service, long since each probe costs time for as long as
+/// services run; after a failure the next one follows soon.
 const ALIVE_PAUSE: Duration = Duration::from_secs(2);
 const NOT_ALIVE_PAUSE: Duration = Duration::from_millis(500);
-/// When it is first looked where else a service listens.
+/// When the probe first looks for other addresses the service listens on.
 const FIRST_LOOK: Duration = Duration::from_millis(250);
-/// A wait has to end some time; it is begun again.
+/// An arbitrary limit; the wait is repeated.
 const LONG: Duration = Duration::from_secs(3600);
 
-/// A question that is asked again until the answer is yes. Its fields are filled in.
+/// A probe that is repeated until it succeeds. Its fields are filled in.
 #[derive(Debug)]
 pub enum ReadinessQuestion {
     Http { url: http::ProbeUrl, status: Option<u16> },
@@ -48,17 +48,17 @@ pub enum ReadinessQuestion {
     Notify(NotifySocket),
 }
 
-/// What became of a question.
+/// The result of a probe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ProbeResult {
     Yes,
-    /// It can never be yes, for this reason.
+    /// It can never succeed, for this reason.
     Never(String),
-    /// Nobody wants to know any more.
+    /// The result is no longer needed.
     Cancelled,
 }
 
-/// Why an attempt was no success.
+/// Why an attempt failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ProbeMiss {
     Seen(ProbeObservation),
@@ -66,32 +66,32 @@ pub(super) enum ProbeMiss {
     Never(String),
 }
 
-/// How a question is asked.
+/// How a probe is run.
 #[derive(Debug)]
 pub struct ProbeContext {
     pub cancel: CancellableWait,
     /// How long one attempt may take.
     pub patience: Duration,
-    /// Where it is left what the last attempt saw.
+    /// Receives what the last attempt saw.
     pub seen: LastObservation,
 }
 
-/// What is known of a service that is asked whether it is ready.
+/// The service whose readiness is probed.
 #[derive(Debug, Clone, Copy)]
 pub struct ProbedService {
-    /// How long it has for that.
+    /// How much time it has left.
     pub left: Duration,
-    /// The process below which all of it runs.
+    /// The process that is the ancestor of all its processes.
     pub root: Option<u32>,
 }
 
 impl ReadinessQuestion {
-    /// A question about an HTTP address.
+    /// A probe of an HTTP address.
     pub fn http(url: &str, status: Option<u16>) -> Result<Self, String> {
         Ok(Self::Http { url: http::ProbeUrl::parse(url)?, status })
     }
 
-    /// A question about a TCP address, `HOST:PORT`.
+    /// A probe of a TCP address, `HOST:PORT`.
     pub fn tcp(address: &str) -> Result<Self, String> {
         let wrong = || format!("`{address}` is not HOST:PORT");
         let (host, port) = address.trim_end_matches('/').rsplit_once(':').ok_or_else(wrong)?;
@@ -99,19 +99,19 @@ impl ReadinessQuestion {
         Ok(Self::Tcp { host: host.trim_matches(['[', ']']).to_owned(), port })
     }
 
-    /// Asks until the answer is yes or nobody wants to know.
+    /// Repeats the probe until it succeeds or is cancelled.
     pub fn probe(&self, asking: &ProbeContext, subject: ProbedService) -> ProbeResult {
         if let Self::Notify(socket) = self {
             return if socket.wait(&asking.cancel) { ProbeResult::Yes } else { ProbeResult::Cancelled };
         }
         let begin = Instant::now();
-        // When somebody was asked first: nothing grows from knocking where nobody is.
+        // When the service was first reached: attempts to connect to nothing do not lengthen the pause.
         let mut heard = None;
         let mut listens = ListeningPorts { addresses: None, next_look: FIRST_LOOK.min(subject.left / 2) };
         loop {
             let left = subject.left.saturating_sub(begin.elapsed());
             if left.is_zero() {
-                // Too late: this is about to be cancelled, and what was seen before is what counts.
+                // Too late: this is about to be cancelled, and the earlier observation counts.
                 while !asking.cancel.wait(LONG) {}
                 return ProbeResult::Cancelled;
             }
@@ -131,7 +131,7 @@ impl ReadinessQuestion {
             asking.seen.end(seen);
             let pause = match is_free {
                 true => pause_at_the_door(begin.elapsed()),
-                // One that takes its time leaves the machine to the service for as long.
+                // After a slow attempt the pause is as long, to leave the machine to the service.
                 false => pause(heard.get_or_insert(attempt).elapsed()).max(attempt.elapsed().min(LONGEST_PAUSE)),
             };
             if asking.cancel.wait(pause) {
@@ -140,7 +140,7 @@ impl ReadinessQuestion {
         }
     }
 
-    /// Whether an attempt that saw this costs next to nothing, neither here nor there.
+    /// Whether such an attempt costs next to nothing on either side.
     fn needs_no_connection(&self, seen: &ProbeObservation) -> bool {
         match self {
             Self::Tcp { .. } | Self::Unix { .. } | Self::Notify(_) => true,
@@ -149,7 +149,7 @@ impl ReadinessQuestion {
         }
     }
 
-    /// Asks one time.
+    /// Probes once.
     pub fn probe_once(&self, asking: &ProbeContext) -> bool {
         asking.seen.begin();
         match self.attempt(&ProbeLimits::new(asking.patience, &asking.cancel)) {
@@ -165,13 +165,13 @@ impl ReadinessQuestion {
         }
     }
 
-    /// Asks again and again and tells the answers, until nobody wants to know or `tell` says so: each no, and the first
-    /// yes after one.
+    /// Repeats the probe and reports results, until it is cancelled or `tell` returns false: each failure,
+    /// and the first success after one.
     pub fn probe_until_cancelled(&self, asking: &ProbeContext, tell: impl Fn(bool) -> bool) {
         let mut alive = true;
         while !asking.cancel.wait(if alive { until_next(ALIVE_PAUSE) } else { NOT_ALIVE_PAUSE }) {
             let before = std::mem::replace(&mut alive, self.probe_once(asking));
-            // What has been said already wakes nobody.
+            // A result that was reported before is not reported again.
             if !(before && alive) && (asking.cancel.is_cancelled() || !tell(alive)) {
                 return;
             }
@@ -184,13 +184,13 @@ impl ReadinessQuestion {
             Self::Tcp { host, port } => limits::connect_tcp(host, *port, patience).map(drop).map_err(ProbeMiss::Seen),
             Self::Unix { path } => limits::connect_unix(path).map_err(ProbeMiss::Seen),
             Self::Command { argv, cwd, variables } => command::run(argv, cwd, variables, patience),
-            // Only a start is waited for.
+            // Only a start can wait for a notification.
             Self::Notify(_) => Err(ProbeMiss::Never("`notify` answers only once".to_owned())),
         }
     }
 }
 
-/// Where a service listens instead of where it is asked: looked for now and then.
+/// The other addresses that a service listens on, searched at intervals.
 struct ListeningPorts {
     addresses: Option<Vec<std::net::SocketAddr>>,
     next_look: Duration,
@@ -206,19 +206,19 @@ impl ListeningPorts {
     }
 }
 
-/// Attempts come often at first and more rarely later: a quarter of the time that has passed.
+/// Attempts are frequent at first and rarer later: a quarter of the time that has passed.
 fn pause(elapsed: Duration) -> Duration {
     (elapsed / 4).clamp(SHORTEST_PAUSE, LONGEST_PAUSE)
 }
 
-/// The same where nobody answers who could be disturbed.
+/// The same while nothing listens that could be disturbed.
 fn pause_at_the_door(elapsed: Duration) -> Duration {
     let longest = LONGEST_PAUSE_AT_FIRST.max(elapsed.saturating_sub(AT_FIRST) / 8).min(LONGEST_PAUSE);
     (elapsed / 8).clamp(SHORTEST_PAUSE, longest)
 }
 
-/// How long it is until the system's clock has gone on by another whole `pause`, of which everybody's ends at once: the
-/// processor wakes up one time for all that are to be asked.
+/// The time until the system's clock reaches the next multiple of `pause`. All pauses end at the same time,
+/// so the processor wakes up once for all probes.
 fn until_next(pause: Duration) -> Duration {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     let now = Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs().try_into().unwrap_or(0));

@@ -1,4 +1,4 @@
-//! The datagram socket on which a service says `READY=1`, as `sd_notify(3)` of systemd describes it.
+//! The datagram socket to which a service sends `READY=1`, as in systemd's `sd_notify(3)`.
 
 use std::io;
 use std::os::unix::net::UnixDatagram;
@@ -8,21 +8,22 @@ use std::time::Duration;
 use crate::scratch::Scratch;
 use crate::serve::probe::cancel::CancellableWait;
 
-/// The largest message that is read; what is longer is cut.
+/// The largest message that is read; a longer one is cut.
 const LARGEST: usize = 4096;
-/// A wait has to end some time; it is begun again.
+/// An arbitrary limit; the wait is repeated.
 const LONG: Duration = Duration::from_secs(3600);
 
 #[derive(Debug)]
 pub struct NotifySocket {
     socket: UnixDatagram,
-    /// The folder goes with this value, and the socket in it.
+    /// Removes the folder with the socket.
     _folder: Scratch,
     path: PathBuf,
 }
 
 impl NotifySocket {
-    /// A socket in a folder of the user's own. It is not below the project, whose path may be too long for a socket.
+    /// A socket in a folder that only the user can enter. It is not below the project, whose path may be too
+    /// long for a socket.
     pub fn new() -> io::Result<Self> {
         let folder = Scratch::temporary("envo-notify-")?;
         let path = folder.path().join("socket");
@@ -31,12 +32,12 @@ impl NotifySocket {
         Ok(Self { socket, _folder: folder, path })
     }
 
-    /// What `$NOTIFY_SOCKET` is to say.
+    /// The value of `$NOTIFY_SOCKET`.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Waits until the service has said that it is ready; `false` when it was cancelled first.
+    /// Waits until the service has reported that it is ready; `false` if it was cancelled first.
     pub fn wait(&self, cancel: &CancellableWait) -> bool {
         let mut message = [0; LARGEST];
         loop {
@@ -54,7 +55,7 @@ impl NotifySocket {
     }
 }
 
-/// A message is lines of `NAME=VALUE`.
+/// Whether a message, lines of `NAME=VALUE`, contains `READY=1`.
 fn says_ready(message: &[u8]) -> bool {
     message.split(|byte| *byte == b'\n').any(|line| line == b"READY=1")
 }

@@ -1,5 +1,4 @@
-//! What a probe saw when it was asked last, in words for people: in what is reported while something waits, and in every
-//! failure.
+//! What a probe saw last, in words for people: for reports during a wait, and for every failure.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -8,28 +7,29 @@ use std::time::{Duration, Instant};
 
 use crate::python_text::misleads;
 
-/// An attempt that takes longer than this has not been answered; the one before it does not count any more.
+/// An attempt that takes longer than this counts as not answered, and the one before it no longer counts.
 const OVERDUE: Duration = Duration::from_millis(500);
-/// How much is shown of a line that somebody else wrote.
+/// The longest excerpt of a line that another program wrote.
 const LONGEST_EXCERPT: usize = 200;
 
-/// Why an attempt was no success.
+/// Why an attempt failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ProbeObservation {
     /// An HTTP status other than the expected one; `None`: any from 200 to 399.
     Status { answered: u16, expected: Option<u16> },
-    /// Nothing listens there. Where the service's processes listen instead, if that was looked for.
+    /// Nothing listens there. `listens`: the other addresses that the service's processes listen on, if
+    /// known.
     Refused { listens: Option<Vec<SocketAddr>> },
-    /// Whatever else the system or the other side says.
+    /// Any other error of the system or the peer.
     Trouble(String),
-    /// No answer for so long.
+    /// No response for this long.
     Silence(Duration),
     /// A command that ended, with the last lines of its output.
     Exit { code: i32, lines: Vec<String> },
 }
 
 impl ProbeObservation {
-    /// For the end of a line that is not about this alone.
+    /// Short, for the end of a line about something else.
     pub fn brief(&self) -> String {
         match self {
             Self::Status { answered, .. } => format!("last answer {answered}"),
@@ -40,7 +40,7 @@ impl ProbeObservation {
         }
     }
 
-    /// A sentence about `target`, and lines of their own where there are such.
+    /// A sentence about `target`, and further lines if there are any.
     pub fn sentence(&self, target: &str) -> String {
         match self {
             Self::Status { answered, expected: Some(status) } => {
@@ -61,7 +61,7 @@ fn ended(code: i32) -> String {
     if code < 0 { format!("signal {}", -code) } else { format!("exit code {code}") }
 }
 
-/// Where else a service listens.
+/// The other addresses that a service listens on.
 fn elsewhere(listens: Option<&[SocketAddr]>) -> String {
     let Some(addresses) = listens else { return String::new() };
     if addresses.is_empty() {
@@ -86,7 +86,7 @@ impl fmt::Display for HumanDuration {
     }
 }
 
-/// A line of somebody else's as it can be shown: short, and without what a terminal would obey.
+/// A line of another program that is safe to show: short, and without control sequences.
 pub fn excerpt(line: &str) -> String {
     let plain: String = line.trim_end().chars().map(|c| if misleads(c) { '?' } else { c }).collect();
     match plain.char_indices().nth(LONGEST_EXCERPT) {
@@ -95,13 +95,13 @@ pub fn excerpt(line: &str) -> String {
     }
 }
 
-/// Where the thread that asks leaves what it saw, for those who report it.
+/// Where the probe's thread leaves what it saw, for those who report it.
 #[derive(Debug, Clone, Default)]
 pub struct LastObservation(Arc<Mutex<ProbeAttempts>>);
 
 #[derive(Debug, Default)]
 struct ProbeAttempts {
-    /// When the attempt began that is not over yet.
+    /// When the current attempt began.
     asked: Option<Instant>,
     seen: Option<ProbeObservation>,
 }
@@ -118,13 +118,13 @@ impl LastObservation {
     pub(super) fn end(&self, seen: ProbeObservation) {
         let mut attempts = self.lock();
         attempts.asked = None;
-        // One that had hardly any time left says nothing that the one before it did not say better.
+        // An attempt that had hardly any time left says less than the one before it.
         if !matches!(seen, ProbeObservation::Silence(time) if time < OVERDUE && attempts.seen.is_some()) {
             attempts.seen = Some(seen);
         }
     }
 
-    /// What was seen last; an attempt that nobody answers counts as soon as it is overdue.
+    /// The last observation; an attempt without a response counts as soon as it is overdue.
     pub fn get(&self) -> Option<ProbeObservation> {
         let attempts = self.lock();
         let overdue = attempts.asked.map(|asked| asked.elapsed()).filter(|time| *time >= OVERDUE);

@@ -6,7 +6,7 @@ use std::thread;
 
 use super::*;
 
-/// A server that gives each connection the next of `answers`, and the question for it.
+/// A server that sends each connection the next of `answers`, and the probe for it.
 fn server(answers: &'static [&'static str]) -> (u16, thread::JoinHandle<Vec<String>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -37,7 +37,7 @@ fn ask(question: &ReadinessQuestion) -> ProbeResult {
     question.probe(&asking(&cancel), SUBJECT)
 }
 
-/// What an attempt that is no success sees.
+/// What a failed attempt sees.
 fn seen(question: &ReadinessQuestion) -> ProbeObservation {
     seen_within(question, ENOUGH)
 }
@@ -82,7 +82,7 @@ fn https_takes_any_certificate_for_good() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let server = thread::spawn(move || {
-        // The first connection is not answered: a service that is not ready yet.
+        // The first connection gets no response: a service that is not ready yet.
         drop(listener.accept().unwrap());
         let (stream, _) = listener.accept().unwrap();
         let connection = rustls::ServerConnection::new(config).unwrap();
@@ -111,7 +111,7 @@ fn tcp_is_ready_when_something_listens() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     assert_eq!(ask(&ReadinessQuestion::tcp(&address.to_string()).unwrap()), ProbeResult::Yes);
-    // A socket that does not listen has its number to itself, so that nobody else listens there either.
+    // A socket that does not listen keeps the number to itself, so that no other program listens on it.
     use rustix::net::{AddressFamily, SocketType, bind, getsockname, socket};
     let deaf = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
     bind(&deaf, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
@@ -133,7 +133,7 @@ fn a_unix_socket_is_ready_when_something_listens() {
     assert_eq!(seen(&question), ProbeObservation::Trouble("there is no such socket".to_owned()));
     let listener = UnixListener::bind(&path).unwrap();
     assert_eq!(ask(&question), ProbeResult::Yes);
-    // Its backlog is full at some time, and that must not hold up whoever asks.
+    // Its queue becomes full, which must not block the probe.
     rustix::net::listen(&listener, 0).unwrap();
     let waiting: Vec<_> = std::iter::from_fn(|| {
         let client = rustix::net::socket(rustix::net::AddressFamily::UNIX, rustix::net::SocketType::STREAM, None);
@@ -191,7 +191,7 @@ fn a_command_that_hangs_is_killed_when_nobody_wants_to_know() {
     assert_eq!(asking.join().unwrap(), ProbeResult::Cancelled);
 }
 
-/// A service that takes one connection, reads the question, and then does as `then` says.
+/// A service that accepts one connection, reads the request, and then does as `then` says.
 fn serving(then: impl FnOnce(std::net::TcpStream) + Send + 'static) -> (u16, thread::JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -203,7 +203,7 @@ fn serving(then: impl FnOnce(std::net::TcpStream) + Send + 'static) -> (u16, thr
     (port, service)
 }
 
-/// Until the other side has closed the connection.
+/// Waits until the other side has closed the connection.
 fn wait_for_end(stream: &mut std::net::TcpStream) {
     while matches!(stream.read(&mut [0; 1024]), Ok(1..)) {}
 }
@@ -240,7 +240,7 @@ fn an_attempt_ends_with_its_time_however_much_comes_bit_by_bit() {
         assert!(matches!(seen, ProbeObservation::Silence(time) if time >= short), "{seen:?}");
         service.join().unwrap();
     }
-    // The status is what counts, whether the rest comes or not.
+    // The status counts, whether the rest arrives or not.
     let (port, service) = serving(|mut stream| {
         stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Le").unwrap();
         wait_for_end(&mut stream);
@@ -270,7 +270,7 @@ fn a_slow_answer_is_waited_for_unless_nobody_wants_it_any_more() {
         let question = Arc::clone(&question);
         move || question.probe(&asking_slowly, SUBJECT)
     });
-    // What is not answered yet is seen to be so.
+    // An attempt without a response yet is seen as such.
     while !matches!(seen.get(), Some(ProbeObservation::Silence(_))) {
         thread::yield_now();
     }
@@ -304,7 +304,7 @@ fn a_command_that_fails_is_seen_with_its_code_and_its_last_lines() {
     assert_eq!(seen(&question("exit 1")), exit(1, &[]));
     assert_eq!(seen(&question("kill -9 $$")), exit(-9, &[]));
     assert_eq!(seen(&question("seq 100000; exit 1")), exit(1, &["99996", "99997", "99998", "99999", "100000"]));
-    // What it leaves behind with its output open neither holds up the answer nor stays.
+    // A process left behind with the output open neither delays the result nor survives.
     rustix::fs::mkfifoat(rustix::fs::CWD, folder.path().join("gate"), rustix::fs::Mode::RWXU).unwrap();
     let left_behind = question("(sleep 1000 9>>gate) & exit 2");
     let path = folder.path().join("gate");
@@ -315,7 +315,7 @@ fn a_command_that_fails_is_seen_with_its_code_and_its_last_lines() {
     let mut written = String::new();
     gate.read_to_string(&mut written).unwrap();
     assert_eq!(written, "", "it ends when no process has it open");
-    // One that never stops writing is ended by its time.
+    // A command that never stops writing is ended by the timeout.
     let seen = seen_within(&question("yes"), Duration::from_millis(50));
     assert!(matches!(seen, ProbeObservation::Silence(_)), "{seen:?}");
 }
@@ -356,7 +356,7 @@ fn pauses_grow_with_the_time_that_has_passed() {
     assert_eq!(pause(Duration::from_millis(200)), Duration::from_millis(50));
     assert_eq!(pause(Duration::from_secs(3)), Duration::from_millis(750));
     assert_eq!(pause(Duration::from_secs(60)), Duration::from_secs(1));
-    // How often a service that always says no is asked in its first eight seconds.
+    // How many times a service that always fails is probed in its first eight seconds.
     let mut elapsed = Duration::ZERO;
     let asked = std::iter::from_fn(|| {
         elapsed += pause(elapsed);

@@ -1,6 +1,6 @@
-//! TLS for `https://` probes. A probe asks whether the service at an address that envo gave it answers, and learns
-//! nothing else from it, so any certificate will do: services under development have made theirs themselves.
-//! Kubernetes' probes do the same.
+//! TLS for `https://` probes. A probe checks whether the service at a known address responds, and trusts
+//! nothing it receives, so any certificate is accepted: services under development usually have self-signed
+//! ones. Kubernetes' probes do the same.
 
 use std::io::{self, Read, Write};
 use std::sync::Arc;
@@ -12,21 +12,21 @@ use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureSch
 
 use crate::serve::probe::limits::ProbeConnection;
 
-/// A connection to a service, in the clear or not.
+/// A connection to a service, plain or encrypted.
 pub enum TlsConnection {
     Plain(ProbeConnection),
     Tls(Box<StreamOwned<ClientConnection, ProbeConnection>>),
 }
 
 impl TlsConnection {
-    /// Speaks TLS over `stream`. The first thing that is read or written shakes hands.
+    /// Adds TLS to `stream`. The first read or write performs the handshake.
     pub fn secured(stream: ProbeConnection, host: &str) -> Option<Self> {
         let name = ServerName::try_from(host.to_owned()).ok()?;
         let client = ClientConnection::new(Arc::new(configuration()?), name).ok()?;
         Some(Self::Tls(Box::new(StreamOwned::new(client, stream))))
     }
 
-    /// What it runs over.
+    /// The underlying connection.
     pub fn wire(&mut self) -> &mut ProbeConnection {
         match self {
             Self::Plain(wire) => wire,
@@ -39,7 +39,7 @@ impl Read for TlsConnection {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Plain(stream) => stream.read(buffer),
-            // Many servers close without saying so.
+            // Many servers close without notice.
             Self::Tls(stream) => match stream.read(buffer) {
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
                 other => other,
@@ -74,7 +74,7 @@ fn configuration() -> Option<ClientConfig> {
     Some(configuration)
 }
 
-/// Takes every certificate for good.
+/// Accepts every certificate.
 #[derive(Debug)]
 struct AnyCertificate(Arc<CryptoProvider>);
 

@@ -1,4 +1,4 @@
-//! A service or job as data: everything a process needs to know that starts it without the configuration at hand.
+//! A service or job as data: everything a process needs to start it without the configuration.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -10,7 +10,7 @@ use crate::digest::sha256;
 use crate::model::environment::Timeouts;
 use crate::model::{Command, EnvVariables, ServiceSettings};
 
-/// What a service or job depends on.
+/// A dependency of a service or job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceDependency {
     pub name: String,
@@ -23,14 +23,14 @@ pub struct ServiceDependency {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct ServiceDefinition {
     pub name: String,
-    /// The keys around `serve`, of which the texts may still have fields in them.
+    /// The keys next to `serve`, whose texts may still contain fields.
     #[serde(default)]
     pub service: Option<ServiceSettings>,
     #[serde(default)]
     pub depends: Vec<ServiceDependency>,
     #[serde(default)]
     pub commands_pre: Vec<Command>,
-    /// Only of jobs.
+    /// Only for jobs.
     #[serde(default)]
     pub commands: Vec<Command>,
     #[serde(default)]
@@ -44,27 +44,26 @@ pub struct ServiceDefinition {
     pub post_after_interrupt: bool,
     /// Where its commands run, absolute.
     pub cwd: PathBuf,
-    /// The folder the client was started in, for showing where commands run.
+    /// The folder the client was started in, for displaying where commands run.
     pub current_dir: PathBuf,
-    /// Where each command leaves its log.
+    /// Where each command writes its log.
     pub log_dir: PathBuf,
-    /// Folders from which every program may be run.
+    /// Folders whose programs may all be run.
     #[serde(default)]
     pub paths: Vec<PathBuf>,
-    /// Globs of what else may be run.
+    /// Globs of other programs that may be run.
     #[serde(default)]
     pub allow: Vec<String>,
-    /// Complete, PATH included; values may still have fields in them.
+    /// Complete, PATH included; values may still contain fields.
     pub variables: VariablesJson,
     #[serde(default)]
     pub timeouts: Timeouts,
-    /// A digest of what a job works on besides its definition.
+    /// A digest of a job's inputs besides its definition.
     #[serde(default)]
     pub inputs: String,
 }
 
-/// Variables of which those say nothing about what a service does: they differ from one terminal, or one start, to the
-/// next.
+/// Variables that do not define a service: they differ from one terminal, or one start, to the next.
 const PASSING: [&str; 12] = [
     "PYTHONHASHSEED",
     "TERM",
@@ -86,7 +85,7 @@ impl ServiceDefinition {
         self.service.as_ref().is_none_or(|service| service.ready.as_deref().is_some_and(|ready| ready.trim() == "exit"))
     }
 
-    /// Tells whether two definitions mean the same: hexadecimal. How many instances there are says nothing about one.
+    /// A hexadecimal digest, equal for equivalent definitions. The number of instances is not part of it.
     pub fn digest(&self) -> String {
         let mut lasting = self.clone();
         if let Some(service) = &mut lasting.service {
@@ -101,7 +100,8 @@ impl ServiceDefinition {
     }
 }
 
-/// Variables as a JSON object. A value that is no UTF-8 is a list of its bytes; a name that is none is left out.
+/// Variables as a JSON object. A value that is not UTF-8 is a list of its bytes; a name that is not is left
+/// out.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct VariablesJson(pub EnvVariables);
 

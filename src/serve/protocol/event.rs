@@ -1,24 +1,24 @@
-//! What the supervisor tells those who asked for events.
+//! What the supervisor sends to clients that asked for events.
 
 use serde::{Deserialize, Serialize};
 
 use crate::event::RunEvent;
 
-/// One piece of news. `time` is seconds since 1970.
+/// One event. `time` is seconds since 1970.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum TimedEvent {
-    /// A service or job is in another state.
+    /// The state of a service or job has changed.
     Service(ServiceEvent),
     /// A service or job has failed, with the reason for people and its last lines.
     Failed(FailedService),
-    /// A service or job is still being started, told every second.
+    /// A service or job is still starting, sent every second.
     Waiting(WaitingService),
-    /// What commands around services do and write, and whatever else is for people.
+    /// Progress and output of commands around services, and other messages for people.
     Report { report: RunEvent },
-    /// The supervisor was told to end, and stops everything, whoever holds it.
+    /// The supervisor was asked to end, and stops everything, even if it is held.
     Ending(EndingService),
-    /// What a later supervisor tells.
+    /// An event of a later version.
     #[serde(other)]
     Unknown,
 }
@@ -27,10 +27,10 @@ pub enum TimedEvent {
 pub struct ServiceEvent {
     pub time: f64,
     pub service: String,
-    /// Of which it is an instance.
+    /// The environment of the instance.
     #[serde(default)]
     pub environment: String,
-    /// As in `ps`.
+    /// Like in `ps`.
     pub state: String,
     pub health: Option<String>,
     pub restarts: u32,
@@ -38,7 +38,7 @@ pub struct ServiceEvent {
     pub url: Option<String>,
     /// Seconds since it was started.
     pub seconds: Option<f64>,
-    /// What people are told besides the state; `None`: nothing of this change.
+    /// What people are shown besides the state; `None`: this change is not shown.
     pub text: Option<String>,
 }
 
@@ -46,7 +46,7 @@ pub struct ServiceEvent {
 pub struct WaitingService {
     pub time: f64,
     pub service: String,
-    /// What it waits for: an address, a command, or words.
+    /// What it waits for: an address, a command, or a description.
     pub target: String,
     /// Whole seconds since it was started.
     pub seconds: u64,
@@ -58,13 +58,13 @@ pub struct WaitingService {
 pub struct FailedService {
     pub time: f64,
     pub service: String,
-    /// With the place in the configuration and the last lines of the log.
+    /// With its location in the configuration and the last lines of the log.
     pub message: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct EndingService {
     pub time: f64,
-    /// Who said so: `SIGTERM`, or a client by its name.
+    /// The cause: `SIGTERM`, or a client by its name.
     pub by: String,
 }

@@ -1,5 +1,5 @@
-//! What a client and the supervisor say to each other: JSON, one message a line, as `docs/protocol.md` describes it. Only
-//! the words; the sockets are somebody else's.
+//! The messages between a client and the supervisor: JSON, one message a line, as `docs/protocol.md`
+//! describes it. It does not know about sockets.
 
 mod definition;
 mod event;
@@ -14,20 +14,20 @@ use std::path::PathBuf;
 
 use crate::serve::fields::ServiceInstance;
 
-/// The hidden verb.
+/// The hidden command.
 pub const SUPERVISOR_VERB: &str = "__supervise";
 
-/// Raised when a client of before would misunderstand a supervisor of now, or the other way round.
+/// Raised if an earlier client would misunderstand a current supervisor, or the other way round.
 pub const VERSION: u32 = 1;
 
 /// The kind of a refusal by the supervisor of another project.
 pub const ELSEWHERE: &str = "elsewhere";
 
-/// The longest line either side takes, its end included: what a stack of some hundred services with large variables
-/// needs, and little enough to be kept in memory.
+/// The longest line either side accepts, including its end: enough for some hundred services with large
+/// variables, and small enough for memory.
 pub const LONGEST_LINE: usize = 16 * 1024 * 1024;
 
-/// What a client asks. Answers carry the same `id`.
+/// A request of a client. Replies carry the same `id`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ClientRequest {
     pub id: u64,
@@ -39,22 +39,22 @@ pub struct ClientRequest {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "kebab-case")]
 pub enum ClientOperation {
-    /// Comes first on every connection. Answered with a [`Greeting`].
+    /// Comes first on every connection. Answered with a [`HelloReply`].
     Hello {
         protocol: u32,
         /// Who asks, for `ps`: `envo serve (pid 7)`.
         client: String,
-        /// The state folder of the project whose supervisor is meant. That of another project refuses.
+        /// The state folder of the intended project. The supervisor of another project refuses.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         state: Option<PathBuf>,
     },
     Up(UpRequest),
-    /// Adds services of the running set, and what they depend on, to this connection's lease. Answered with
-    /// [`Instances`](Answer::Instances) once they are ready.
+    /// Adds running services and their dependencies to this connection's lease. Answered with
+    /// [`Instances`](ReplyBody::Instances) once they are ready.
     Hold {
-        /// Those of environments.
+        /// Names of environments.
         names: Vec<String>,
-        /// As in [`Up`].
+        /// Like in [`UpRequest`].
         #[serde(default, skip_serializing_if = "Option::is_none")]
         worker: Option<String>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -64,7 +64,8 @@ pub enum ClientOperation {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         force_for: Option<String>,
     },
-    /// Ends this connection's lease. Answered with the [`Left`] when what only it held is gone.
+    /// Ends this connection's lease. Answered with a [`ReleaseResult`] when the services that only it held
+    /// are gone.
     Release {
         /// No names: all it holds.
         #[serde(default)]
@@ -73,8 +74,8 @@ pub enum ClientOperation {
         #[serde(default)]
         kill: bool,
     },
-    /// Lets go of what `up` with `keep` started; no names: of all of it. Answered with the [`Left`] when what nothing
-    /// else holds is gone.
+    /// Releases the services that `up` with `keep` started; no names: all of them. Answered with a
+    /// [`ReleaseResult`] when those that no other client holds are gone.
     Down {
         #[serde(default)]
         names: Vec<String>,
@@ -85,7 +86,7 @@ pub enum ClientOperation {
         #[serde(default)]
         wait: bool,
     },
-    /// Stops services, after those that depend on them, until they are started. Answered when they are gone.
+    /// Stops services, after their dependents, until they are started. Answered when they are gone.
     Stop {
         names: Vec<String>,
     },
@@ -94,21 +95,21 @@ pub enum ClientOperation {
         #[serde(default)]
         wait: bool,
     },
-    /// Answered when the services are ready, with an error when one never will be.
+    /// Answered when the services are ready, with an error if one never will be.
     Wait {
         names: Vec<String>,
         /// Seconds.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         timeout: Option<f64>,
     },
-    /// Answered with a [`Status`] of every service there is.
+    /// Answered with a [`ServiceStatus`] of every service.
     Ps,
-    /// Answered with what is known of services that are ready; no names: of all.
+    /// Answered with the [`InstanceInfo`] of ready services; no names: of all.
     Fields {
         #[serde(default)]
         names: Vec<String>,
     },
-    /// Answered with a [`Passage`].
+    /// Answered with a [`LogPassage`].
     Logs {
         name: String,
         /// Seconds since 1970.
@@ -116,22 +117,22 @@ pub enum ClientOperation {
         since: Option<f64>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         until: Option<f64>,
-        /// Only so many of the last lines.
+        /// Only this many of the last lines.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         lines: Option<usize>,
     },
-    /// From now on this connection is told [`News`].
+    /// From now on this connection receives every [`TimedEvent`].
     Events,
-    /// Stops everything, whoever holds it, and ends the supervisor. Answered before that.
+    /// Stops everything, even if it is held, and ends the supervisor. Answered before that.
     Shutdown,
 }
 
-/// Asks for services. The connection holds what it wants until it releases it or ends.
+/// Requests services. The connection holds the requested ones until it releases them or ends.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct UpRequest {
-    /// What is wanted and all it depends on.
+    /// The requested services and their dependencies.
     pub services: Vec<ServiceDefinition>,
-    /// Those of them that are wanted for their own sake.
+    /// The ones among them that are requested themselves.
     pub want: Vec<String>,
     /// Keep them when this connection ends, until `down`.
     #[serde(default)]
@@ -142,69 +143,70 @@ pub struct UpRequest {
     /// Run jobs again that were done before.
     #[serde(default)]
     pub force: bool,
-    /// The same, but each job only once for this value: all clients of one test run give the same.
+    /// The same, but each job only once for this value: all clients of one test run send the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub force_for: Option<String>,
-    /// As if `events` had been asked before.
+    /// Like a preceding `events` request.
     #[serde(default)]
     pub events: bool,
-    /// Restart what runs by another definition; otherwise it is used as it is.
+    /// Restart services that run with another definition; otherwise they are used as they are.
     #[serde(default)]
     pub change: bool,
-    /// Whose instance is meant of what is not for all: `share = worker`.
+    /// The client's name for instances that are not shared by all: `share = worker`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker: Option<String>,
     /// The same for `share = test`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test: Option<String>,
-    /// For how many seconds it is kept after nobody wants it any more, if that is longer than its `idle_timeout`.
+    /// For how many seconds services keep running when they are no longer wanted, if that is longer than
+    /// their `idle_timeout`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl: Option<f64>,
 }
 
-/// The answer to `hello`.
+/// The reply to `hello`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HelloReply {
     pub protocol: u32,
-    /// As in `envo 0.1.0`.
+    /// For example `envo 0.1.0`.
     pub server: String,
     pub pid: u32,
 }
 
-/// The answer to `up` without `wait`: what became of every service.
+/// The reply to `up` without `wait`: the result for every service.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct UpResult {
     pub started: Vec<String>,
     pub restarted: Vec<String>,
     pub unchanged: Vec<String>,
-    /// Run by another definition, and were left so.
+    /// They run with another definition, and were left unchanged.
     pub outdated: Vec<String>,
-    /// Instances that are too many by now.
+    /// Surplus instances.
     #[serde(default)]
     pub stopped: Vec<String>,
 }
 
-/// The answer to `down` and `release`: what goes on, and who holds it.
+/// The reply to `down` and `release`: the services that keep running, and their holders.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ReleaseResult {
     pub stopped: Vec<String>,
     pub held: Vec<(String, Vec<String>)>,
-    /// What envo used without having started it, and left running.
+    /// Services that envo used without having started them, and left running.
     #[serde(default)]
     pub adopted: Vec<String>,
-    /// Nothing is left to do for the supervisor: it ends with this connection.
+    /// The supervisor has nothing left to do: it ends with this connection.
     #[serde(default)]
     pub last: bool,
 }
 
-/// What is known of an instance that is ready.
+/// A ready instance.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct InstanceInfo {
     #[serde(flatten)]
     pub instance: ServiceInstance,
     pub environment: String,
-    /// What those who depend on it get as variables.
+    /// The variables that its dependents get.
     pub variables: BTreeMap<String, String>,
     /// Of its first process.
     pub pid: Option<u32>,
@@ -216,22 +218,22 @@ pub struct InstanceInfo {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct LogPassage {
     pub text: String,
-    /// Whether it is only the end of what was asked for.
+    /// Whether it is only the end of the requested part.
     pub cut: bool,
 }
 
-/// One service or job in the answer to `ps`.
+/// One service or job in the reply to `ps`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct ServiceStatus {
     pub name: String,
-    /// Of which it is an instance.
+    /// The environment of the instance.
     #[serde(default)]
     pub environment: String,
     /// Whether it is a job: it ends by itself, and others wait for that.
     pub job: bool,
     /// `waiting`, `preparing`, `starting`, `ready`, `stopping`, `restarting`, `stopped`, `exited`, `failed`, `adopted`.
     pub state: String,
-    /// `healthy` or `unhealthy`; nothing for what has no `alive` probe or does not run.
+    /// `healthy` or `unhealthy`; absent without an `alive` probe or if it does not run.
     pub health: Option<String>,
     pub restarts: u32,
     /// Of its first process.
@@ -241,37 +243,38 @@ pub struct ServiceStatus {
     pub url: Option<String>,
     /// Seconds since it was started.
     pub uptime: Option<f64>,
-    /// Seconds of processor time of its processes that run.
+    /// Seconds of processor time of its running processes.
     pub cpu: Option<f64>,
     /// Resident bytes of all its processes.
     pub memory: Option<u64>,
-    /// Who wants it.
+    /// The clients that hold it.
     pub leases: Vec<String>,
-    /// What it depends on.
+    /// Its dependencies.
     pub depends: Vec<String>,
     /// Why it failed.
     pub failure: Option<String>,
-    /// Seconds from the set's first start to the moments of its last start, for pictures: asked for, started, ready.
+    /// Seconds from the supervisor's start to the steps of its last start, for charts: requested, began,
+    /// started, ready.
     pub timeline: ServiceTimeline,
     pub log: String,
 }
 
-/// Moments in seconds since the supervisor began.
+/// Times in seconds since the supervisor started.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct ServiceTimeline {
-    /// When it was first wanted.
+    /// When it was first requested.
     pub wanted: Option<f64>,
-    /// When all it depends on was ready.
+    /// When all its dependencies were ready.
     pub began: Option<f64>,
     /// When its process was started.
     pub started: Option<f64>,
     pub ready: Option<f64>,
 }
 
-/// What was asked and could not be done.
+/// A request that could not be fulfilled.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct RequestRefusal {
-    /// What kind it is, for programs: `protocol`, `unknown`, `failed`, `port`, `timeout`, `configuration`, `ending`,
+    /// The kind, for programs: `protocol`, `unknown`, `failed`, `port`, `timeout`, `configuration`, `ending`,
     /// `elsewhere`.
     pub kind: String,
     pub message: String,
@@ -290,7 +293,7 @@ impl RequestRefusal {
     }
 }
 
-/// What a request is answered with.
+/// The content of a reply.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ReplyBody {
@@ -312,7 +315,7 @@ pub enum Reply {
     News(TimedEvent),
 }
 
-/// A message as the line that is sent.
+/// A message as one line of JSON.
 pub fn to_line(message: &impl Serialize) -> Result<Vec<u8>, serde_json::Error> {
     let mut line = serde_json::to_vec(message)?;
     line.push(b'\n');

@@ -1,6 +1,6 @@
-//! Where shims come from: a process of one thread that forks one for each service it is asked for. A fork shares all its
-//! memory with its parent until one of them writes, so that a shim costs next to nothing, and needs no program to be
-//! loaded. The keeper is also the last janitor: when the supervisor is gone it ends what carries the supervisor's mark,
+//! Forks the shims: a process with one thread that forks one for each service on request. A fork shares all
+//! its memory with its parent until one of them writes, so a shim costs next to nothing and needs no program
+//! to be loaded. When the supervisor is gone, the forker also ends every process with the supervisor's mark,
 //! then itself.
 
 use std::ffi::OsString;
@@ -25,24 +25,25 @@ use crate::serve::shim;
 use crate::serve::shim::instance_mark;
 use crate::serve::shim::unread_output::{ShimPipes, UnreadOutput};
 
-/// The hidden verb, for a keeper that takes the place of one that was killed.
+/// The hidden command, for a forker that replaces a killed one.
 pub const VERB: &str = "__keeper";
 
-/// How long the shims have to end their services when the supervisor is gone, before the keeper ends what is left.
+/// How long the shims have to end their services when the supervisor is gone, before the forker ends the
+/// rest.
 const SHIMS_PATIENCE: Duration = Duration::from_millis(1500);
-/// How many sockets a service can get.
+/// The maximum number of sockets a service can get.
 const MOST_SOCKETS: usize = 60;
-/// How long what is left has before it is killed.
+/// How long the rest has before it is killed.
 const STRAY_PATIENCE: Duration = Duration::from_secs(1);
 
-/// The supervisor's side of a keeper.
+/// The supervisor's side of a shim forker.
 pub struct ShimForker {
     socket: UnixStream,
     program: ShimProgram,
     process: ShimForkerProcess,
 }
 
-/// The process of a keeper.
+/// The process of a shim forker.
 enum ShimForkerProcess {
     /// By its number.
     Forked(u32),
@@ -51,7 +52,7 @@ enum ShimForkerProcess {
 
 impl ShimForkerProcess {
     fn reap(self) {
-        // One that cannot be waited for is nobody's to reap.
+        // A child that cannot be waited for needs no reaping.
         match self {
             Self::Forked(pid) => {
                 let _ = process::wait_unreaped(pid);
@@ -64,7 +65,7 @@ impl ShimForkerProcess {
     }
 }
 
-/// How a keeper is started anew: envo itself with its hidden verb.
+/// How a shim forker is started again: envo itself with its hidden command.
 #[derive(Debug, Clone)]
 pub struct ShimProgram {
     pub program: PathBuf,
@@ -72,15 +73,16 @@ pub struct ShimProgram {
 }
 
 impl ShimProgram {
-    /// `mark`: what all processes of this supervisor carry.
+    /// `mark`: the mark of all processes of this supervisor.
     pub fn own(mark: &str) -> Self {
-        // The link works even when the file was replaced while envo runs; its name is less telling in a list of processes.
+        // The link works even if the file was replaced while envo runs, but its name means less in a list of
+        // processes.
         let own = std::env::current_exe().ok().filter(|path| path.exists());
         Self { program: own.unwrap_or_else(|| "/proc/self/exe".into()), arguments: vec![VERB.into(), mark.into()] }
     }
 }
 
-/// The pipes of a service, at the supervisor's end.
+/// The supervisor's ends of a service's pipes.
 pub struct ServicePipes {
     pub orders: File,
     pub output: File,
@@ -88,9 +90,10 @@ pub struct ServicePipes {
 }
 
 impl ShimForker {
-    /// Forks a keeper, which does `prepare` first.
+    /// Forks a shim forker, which calls `prepare` first.
     ///
     /// # Safety
+    ///
     /// This process has one thread, as for [`process::fork`].
     pub unsafe fn fork(mark: &str, prepare: impl FnOnce()) -> io::Result<Self> {
         let (socket, other) = UnixStream::pair()?;
@@ -109,16 +112,16 @@ impl ShimForker {
         }
     }
 
-    /// Starts a keeper as a program of its own.
+    /// Starts a shim forker as a program of its own.
     pub fn start(program: ShimProgram) -> io::Result<Self> {
         let (socket, child) = spawn(&program)?;
         Ok(Self { socket, program, process: ShimForkerProcess::Started(child) })
     }
 
-    /// Lets it go: nothing runs any more that it would have to end.
+    /// Ends it when nothing runs any more that it would have to end.
     pub fn end(self) {
         let Self { socket, process, .. } = self;
-        // One that was killed has gone already.
+        // A killed forker is gone already.
         let _ = (&socket).write_all(&[FAREWELL]);
         drop(socket);
         process.reap();
@@ -132,8 +135,8 @@ impl ShimForker {
         child.reap().expect("it was a child");
     }
 
-    /// A new shim, which waits for its task. `pty`: its service writes to a pseudo-terminal. `log`: where its
-    /// output is to go. `sockets`: what its service gets open.
+    /// A new shim, which waits for its task. `pty`: its service writes to a pseudo-terminal. `log`: the path
+    /// for its output. `sockets`: the sockets that its service inherits.
     pub fn shim(&mut self, pty: bool, log: &Path, sockets: &[BorrowedFd<'_>]) -> io::Result<ServicePipes> {
         let (orders_reader, orders) = io::pipe()?;
         let (output, output_writer): (OwnedFd, OwnedFd) = if pty {
@@ -151,7 +154,7 @@ impl ShimForker {
         let mut ends = vec![orders_reader.as_fd(), output_writer.as_fd(), news_writer.as_fd(), output.as_fd()];
         ends.extend_from_slice(sockets);
         if send(&self.socket, log, &ends).is_err() {
-            // Somebody has killed it. Its shims need it no more, but new ones do.
+            // The forker was killed. Its shims do not need it any more, but new ones do.
             let (socket, child) = spawn(&self.program)?;
             self.socket = socket;
             std::mem::replace(&mut self.process, ShimForkerProcess::Started(child)).reap();
@@ -171,30 +174,32 @@ fn spawn(program: &ShimProgram) -> io::Result<(UnixStream, ChildProcess)> {
     Ok((socket, spawn.start()?))
 }
 
-/// What the supervisor says when it ends in peace.
+/// The supervisor's message when it ends regularly.
 const FAREWELL: u8 = b'e';
-/// What it says when it wants a shim: this, the length of a path, and then the path.
+/// The supervisor's request for a shim, followed by the length of a path and the path.
 const WANTED: u8 = b's';
-/// What is longer is no path.
+/// A longer text is not a path.
 const LONGEST_PATH: usize = 64 * 1024;
 
-/// What a keeper is told.
+/// A message for the shim forker.
 enum ShimCommand {
-    /// A shim is wanted for these ends of pipes.
+    /// A request for a shim with these ends of pipes.
     Shim(Box<ShimPipes>, PathBuf),
     Farewell,
     /// The supervisor is gone.
     Nothing,
 }
 
-/// The program of a keeper that was started: its standard input is its socket.
+/// Runs a shim forker that was started as a program: its standard input is its socket.
 ///
 /// # Safety
+///
 /// This process has one thread, as for [`process::fork`].
 pub unsafe fn main(mark: &str) -> u8 {
     process::descriptors::raise_limit();
     let Ok(socket) = io::stdin().as_fd().try_clone_to_owned() else { return 1 };
-    // Its end is how the supervisor sees that this process has ended, so there must be no second one.
+    // The supervisor sees the end of this process by the end of this socket, so there must be no second
+    // handle.
     let _ = File::open("/dev/null").map(rustix::stdio::dup2_stdin);
     // SAFETY: this process has one thread, by the contract of this function, and the calls before have started none.
     unsafe { serve(socket.into(), mark) };
@@ -202,9 +207,11 @@ pub unsafe fn main(mark: &str) -> u8 {
 }
 
 /// # Safety
+///
 /// This process has one thread, as for [`process::fork`].
 unsafe fn serve(socket: UnixStream, mark: &str) {
-    // Shims are not waited for, and orphans of shims that were killed come here: the system reaps both.
+    // The system reaps shims, which are not waited for, and orphans of killed shims, whose parent becomes
+    // this process.
     process::ignore_signals(&[libc::SIGCHLD, libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT]);
     tree::adopt_orphans();
     let mut leftovers: Vec<UnreadOutput> = Vec::new();
@@ -214,7 +221,8 @@ unsafe fn serve(socket: UnixStream, mark: &str) {
             Ok(ShimCommand::Farewell) => return,
             Ok(ShimCommand::Nothing) | Err(_) => break,
         };
-        // Should its shim be killed too, this one has what was written. A service that is started anew has ended before.
+        // If its shim is killed too, this process has the output. A service has ended before it is started
+        // again.
         leftovers.retain(|one| one.path() != log);
         if let Ok(output) = ends.leftover.try_clone() {
             leftovers.push(UnreadOutput::new(output, log));
@@ -228,7 +236,7 @@ unsafe fn serve(socket: UnixStream, mark: &str) {
                 let code = unsafe { shim::run_with(ends) };
                 process::leave(i32::from(code))
             }
-            // What cannot be forked is seen by the supervisor: the pipes close.
+            // The supervisor notices a failed fork: the pipes close.
             Ok(ForkSide::Parent(_)) | Err(_) => {}
         }
     }
@@ -239,7 +247,7 @@ unsafe fn serve(socket: UnixStream, mark: &str) {
     }
 }
 
-/// The supervisor is gone. Shims end their services; what is left after that belonged to a shim that was killed, or to
+/// The supervisor is gone. Shims end their services; what is left after that belonged to a killed shim, or to
 /// commands that ran beside the services.
 fn end_what_is_left(mark: &str) {
     let marked = || tree::marked(instance_mark::VARIABLE, mark);

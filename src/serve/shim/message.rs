@@ -1,5 +1,5 @@
-//! What envo and a shim say to each other: a task first, then orders, and news back. Only the words; the pipes are
-//! somebody else's.
+//! The messages between envo and a shim: a task first, then requests, and events in reply. It does not know
+//! about pipes.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read, Write};
@@ -11,13 +11,13 @@ use crate::model::EnvVariables;
 /// More than the system takes as arguments and variables of a program.
 const LARGEST_TASK: usize = 64 * 1024 * 1024;
 
-/// What a shim is to start.
+/// What a shim must start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShimTask {
     pub program: OsString,
     pub arguments: Vec<OsString>,
     pub cwd: PathBuf,
-    /// Where the shim writes what comes when envo is gone.
+    /// Where the shim writes the output after envo is gone.
     pub log: PathBuf,
     pub variables: EnvVariables,
     /// The number of the signal that asks the service to end.
@@ -94,7 +94,7 @@ impl Iterator for LengthPrefixed<'_> {
     }
 }
 
-/// What envo asks of a shim. The end of the pipe is an order too: envo is gone.
+/// A request to a shim. The end of the pipe is a request too: envo is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ShimRequest {
     /// Send the stop signal to every process.
@@ -111,7 +111,7 @@ impl ShimRequest {
         }
     }
 
-    /// `None`: there will be no more orders.
+    /// `None`: there will be no more requests.
     pub fn read(source: &mut impl Read) -> Option<Self> {
         let mut byte = [0];
         loop {
@@ -125,7 +125,7 @@ impl ShimRequest {
     }
 }
 
-/// What a shim tells.
+/// An event from a shim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ShimEvent {
     /// The service runs.
@@ -135,7 +135,7 @@ pub enum ShimEvent {
         /// That of the shim itself.
         shim: u32,
     },
-    /// It cannot be started, for this reason of the system's (`errno`).
+    /// It cannot be started, for this reason (`errno`).
     NotStarted(i32),
     /// The first process has ended with this code, or minus the number of a signal.
     Exited(i32),

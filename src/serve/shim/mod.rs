@@ -1,11 +1,11 @@
-//! The small process between envo and each service: forked by the keeper, one thread, hardly any memory. It starts the
-//! service, adopts whatever the service leaves behind, and ends all of it when it is told to, or when envo is gone, however envo
-//! died: then the pipe of its orders closes.
+//! The small process between envo and each service: forked by the shim forker, with one thread and hardly any
+//! memory. It starts the service, adopts the processes that the service leaves behind, and ends all of them
+//! on request, or when envo is gone for any reason: then its request pipe closes.
 //!
-//! It has three pipes: orders from envo, the service's output, and news for envo. It can read the output as well, and when
-//! envo is gone it writes to the log what is left in the pipe and what still comes. Envo
-//! never signals a service itself, so a number that the system has given away again is never hit: only this process
-//! knows whether its children are reaped.
+//! It has three pipes: requests from envo, the service's output, and events for envo. It can read the output
+//! as well, and when envo is gone it writes the rest of it to the log. envo never signals a service itself,
+//! so it never hits a process number that the system has reused: only this process knows whether its children
+//! are reaped.
 
 pub mod forker;
 pub mod instance_mark;
@@ -30,26 +30,29 @@ use crate::serve::shim::unread_output::{ShimPipes, UnreadOutput};
 
 /// How long a service has to end by itself when envo is gone.
 pub(super) const ORPHAN_PATIENCE: Duration = Duration::from_secs(1);
-/// How long after a signal to all processes those that were started meanwhile are looked for again.
+/// How long after signalling all processes the shim looks for new ones.
 const AGAIN: Duration = Duration::from_millis(50);
 /// The same, when the service's first process has just ended.
 const SOON: Duration = Duration::from_millis(10);
 
-/// Runs the shim in a process that was just forked, until no process of its service is left, and returns its exit code.
+/// Runs the shim in a process that was just forked, until no process of its service is left, and returns its
+/// exit code.
 ///
 /// # Safety
+///
 /// This process has one thread, as for [`process::fork`], and nothing in it owns a descriptor but `ends`.
 pub unsafe fn run_with(ends: ShimPipes) -> u8 {
     // SAFETY: the contract is the same.
     match unsafe { run(ends) } {
         Ok(()) => 0,
-        // There is nobody to tell but the reader of the code: the news pipe is what failed.
+        // Only the exit code can report this: the event pipe is what failed.
         Err(_) => 1,
     }
 }
 
 /// # Safety
-/// As for [`run_with`].
+///
+/// Like for [`run_with`].
 unsafe fn run(ends: ShimPipes) -> io::Result<()> {
     process::restore_signals(&SIGNALS);
     // SAFETY: nothing but `ends` owns a descriptor, by the contract of this function.
@@ -68,20 +71,21 @@ unsafe fn run(ends: ShimPipes) -> io::Result<()> {
             return Ok(());
         }
     }
-    // A signal that reaches every `envo` (`pkill envo`) is envo's to act on; the shim ends when its service has.
+    // A signal to every `envo` (`pkill envo`) is for envo to handle; the shim ends when its service has.
     process::ignore_signals(&SIGNALS[1..]);
     let leader = shim.leader.map_or(0, |pid| pid.as_raw_nonzero().get().unsigned_abs());
     shim.send(ShimEvent::Started { leader, shim: std::process::id() });
     shim.serve(orders, &ends)
 }
 
-/// The signals whose effect a shim has of its own; the first is how it hears of the ends of children.
+/// The signals that a shim handles itself; the first reports the end of children.
 const SIGNALS: [i32; 6] = [libc::SIGCHLD, libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT, libc::SIGPIPE];
 
-/// Starts the service in a session of its own, with the shim's end of the output pipe for both of its streams. A service
-/// that gets sockets is told that they are meant for it, by its own number.
+/// Starts the service in its own session, with the shim's end of the output pipe for both of its streams. A
+/// service that gets sockets also gets its own process number, which proves that they are meant for it.
 ///
 /// # Safety
+///
 /// This process has one thread, as for [`process::fork`].
 unsafe fn start(task: ShimTask, output: OwnedFd, sockets: i32) -> io::Result<Pid> {
     let mut spawn = Spawn::new(task.program, task.arguments, task.variables);
@@ -97,7 +101,7 @@ unsafe fn start(task: ShimTask, output: OwnedFd, sockets: i32) -> io::Result<Pid
     i32::try_from(number).ok().and_then(Pid::from_raw).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
-/// SIGCHLD as something that can be waited for beside the orders.
+/// SIGCHLD as a descriptor that can be waited for together with the requests.
 struct ChildSignal(io::PipeReader);
 
 impl ChildSignal {
@@ -108,7 +112,7 @@ impl ChildSignal {
         Ok(Self(reader))
     }
 
-    /// Forgets what has been noticed. Reaping follows, and finds every child that ended before.
+    /// Clears the notices. Reaping follows, and finds every child that ended before.
     fn clear(&self) {
         let mut buffer = [0; 64];
         while matches!((&self.0).read(&mut buffer), Ok(1..)) {}
@@ -124,13 +128,14 @@ struct Shim {
     ending: Option<TreeTermination>,
 }
 
-/// A signal that goes to all processes, those that appear while they are being ended included.
+/// A signal for all processes, including those that appear while they are being ended.
 struct TreeTermination {
     signal: i32,
-    /// Who has got it already: a second SIGTERM may mean something else to a program than the first.
+    /// The processes that got it already: a second SIGTERM may mean something else to a program than the
+    /// first.
     signalled: Vec<SignalledProcess>,
     again: Instant,
-    /// When SIGKILL follows without an order, since nobody is left to give it.
+    /// When SIGKILL follows without a request, since envo is gone.
     kill: Option<Instant>,
 }
 
@@ -167,7 +172,7 @@ impl Shim {
         }
     }
 
-    /// Waits for an order, the end of a child, something to write, or the time to signal once more.
+    /// Waits for a request, the end of a child, output to write, or the time of the next signal.
     fn wait(&self, orders: Option<&File>, ends: &ChildSignal, leftover: bool) -> io::Result<(bool, bool)> {
         let timeout = self.ending.as_ref().map(|ending| {
             let due = ending.kill.map_or(ending.again, |kill| kill.min(ending.again));
@@ -176,7 +181,7 @@ impl Shim {
         let timeout = timeout.map(|time| Timespec { tv_sec: time.as_secs() as _, tv_nsec: time.subsec_nanos() as _ });
         let mut waiting = vec![PollFd::new(&ends.0, PollFlags::IN)];
         waiting.extend(orders.map(|orders| PollFd::from_borrowed_fd(orders.as_fd(), PollFlags::IN)));
-        // Without orders there is somebody's output to write.
+        // Without requests there may be output to write.
         waiting.extend(leftover.then(|| PollFd::new(&self.leftover, PollFlags::IN)));
         match poll(&mut waiting, timeout.as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
@@ -188,8 +193,8 @@ impl Shim {
         ))
     }
 
-    /// Reaps every child that has ended: the service's own first process and orphans that came here, whose numbers
-    /// nobody knows, so that only a wait for any child finds them. Whether any child is left.
+    /// Reaps every child that has ended: the service's first process and adopted orphans, whose numbers are
+    /// unknown, so that only a wait for any child finds them. Returns whether any child is left.
     fn reap(&mut self) -> bool {
         loop {
             match rustix::process::wait(WaitOptions::NOHANG) {
@@ -216,8 +221,8 @@ impl Shim {
         self.ending = Some(TreeTermination { signal, signalled, again: Instant::now() + AGAIN, kill });
     }
 
-    /// Sends the signal to what was started while it went round: a shell that was about to start a program when it was
-    /// told to end leaves that program behind.
+    /// Signals processes that were started during the last pass: a shell that was about to start a program
+    /// when it was asked to end leaves that program behind.
     fn continue_ending(&mut self) {
         let now = Instant::now();
         let Some(ending) = &mut self.ending else { return };
@@ -232,7 +237,7 @@ impl Shim {
     }
 
     fn send(&mut self, news: ShimEvent) {
-        // When envo is gone there is nobody to tell.
+        // If envo is gone, there is no reader.
         let _ = self.news.write_all(news.to_line().as_bytes());
     }
 }
@@ -241,7 +246,7 @@ fn send_to_all(signal: i32, spared: &[SignalledProcess]) -> Vec<SignalledProcess
     Signal::from_named_raw(signal).map_or_else(Vec::new, |signal| signal_descendants(signal, spared))
 }
 
-/// Minus the number of the signal when one ended the process.
+/// The exit code, or minus the number of the signal that ended the process.
 fn code(status: WaitStatus) -> i32 {
     status.exit_status().unwrap_or_else(|| -status.terminating_signal().unwrap_or(libc::SIGKILL))
 }

@@ -1,5 +1,5 @@
-//! Finding and signalling every process that descends from this one. Used by the shim alone, which is the parent of all
-//! that its service leaves behind; never allocates more than the list of numbers.
+//! Finds and signals every descendant of this process. Used only by the shim, which is the parent of all that
+//! its service leaves behind; never allocates more than the list of numbers.
 
 use std::fs;
 use std::io::Read;
@@ -15,13 +15,14 @@ pub struct SignalledProcess {
     program: Vec<u8>,
 }
 
-/// Sends `signal` to every process that descends from this one and is not among `spared`, and answers all there are.
+/// Sends `signal` to every descendant of this process that is not among `spared`, and returns all that exist.
 ///
-/// One that runs another program by now is not spared: a process that was just born of a shell still has the shell's
-/// way with signals, and loses those that come before it has become the program it was meant to be.
+/// A process that runs another program by now is not spared: a new child of a shell still handles signals
+/// like the shell, and loses those that arrive before it has become its program.
 ///
-/// The number of a grandchild may go to a stranger between finding and signalling it. Its descriptor is opened first
-/// and its parent looked at again afterwards, so that the descriptor is known to mean the process that was found.
+/// The number of a grandchild may be reused between finding and signalling it. Its descriptor is opened first
+/// and its parent checked again afterwards, which proves that the descriptor refers to the process that was
+/// found.
 pub fn signal_descendants(signal: Signal, spared: &[SignalledProcess]) -> Vec<SignalledProcess> {
     let mut found: Vec<SignalledProcess> = Vec::new();
     let mut parents = vec![std::process::id()];
@@ -43,26 +44,27 @@ pub fn signal_descendants(signal: Signal, spared: &[SignalledProcess]) -> Vec<Si
 
 fn signal_child(pid: u32, parent: u32, signal: Signal) {
     let Some(target) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return };
-    // What has ended in the meantime needs no signal, and what belongs to another user cannot be given one.
+    // A process that has ended needs no signal, and one of another user cannot be signalled.
     let Ok(descriptor) = pidfd_open(target, PidfdFlags::empty()) else {
         let _ = rustix::process::kill_process(target, signal);
         return;
     };
-    // An orphan has come to this process by now, which is as good as its parent of before.
+    // An orphan has become a child of this process by now, which is as good as its former parent.
     let now = parent_of(pid);
     if now == Some(parent) || now == Some(std::process::id()) {
         let _ = pidfd_send_signal(descriptor, signal);
     }
 }
 
-/// The children of a process, from the kernel's own lists; one per thread, since a thread has its own children.
+/// The children of a process, from the kernel's lists; there is one per thread, since each thread has its own
+/// children.
 fn children(pid: u32) -> Vec<u32> {
     let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
     let mut found = Vec::new();
     for thread in threads.flatten() {
         match fs::read_to_string(thread.path().join("children")) {
             Ok(text) => found.extend(text.split_ascii_whitespace().filter_map(|number| number.parse::<u32>().ok())),
-            // Kernels built without these lists (CONFIG_PROC_CHILDREN): look at every process there is.
+            // Kernels built without these lists (CONFIG_PROC_CHILDREN): look at every process.
             Err(_) if !Path::new("/proc/self/task").join(own_thread()).join("children").exists() => {
                 return all_children(pid);
             }
@@ -85,7 +87,7 @@ fn all_children(parent: u32) -> Vec<u32> {
         .collect()
 }
 
-/// The parent in `/proc/PID/stat`: `PID (NAME) STATE PARENT …`, where the name may hold anything.
+/// The parent in `/proc/PID/stat`: `PID (NAME) STATE PARENT …`; the name may contain any character.
 fn parent_of(pid: u32) -> Option<u32> {
     let mut line = Vec::with_capacity(512);
     fs::File::open(format!("/proc/{pid}/stat")).ok()?.read_to_end(&mut line).ok()?;

@@ -1,5 +1,5 @@
-//! What a shim has open, and what it does with the output of its service when envo is gone: nothing that was written may be
-//! lost with the process that was to read it.
+//! The descriptors of a shim, and how it saves the output of its service when envo is gone, so that none is
+//! lost.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
@@ -9,29 +9,30 @@ use std::path::{Path, PathBuf};
 use crate::execute::process::descriptors;
 use crate::serve::supervisor::log::ServiceLog;
 
-/// What is not the service's goes to numbers from here on.
+/// Descriptors that the service must not inherit get numbers from here on.
 const OUT_OF_THE_WAY: i32 = 128;
 /// How much is read at once.
 const BLOCK: usize = 64 * 1024;
 
-/// What a shim has open.
+/// The descriptors of a shim.
 pub struct ShimPipes {
     pub orders: File,
-    /// Where the service writes.
+    /// The end that the service writes to.
     pub output: OwnedFd,
     pub news: File,
-    /// Where that comes out.
+    /// The end that it is read from.
     pub leftover: File,
-    /// What the service gets open.
+    /// The sockets that the service inherits.
     pub sockets: Vec<OwnedFd>,
 }
 
 impl ShimPipes {
-    /// Gives the sockets the numbers from 3 on, for whatever this process starts to have them, and answers the rest and
-    /// how many sockets there are.
+    /// Gives the sockets the numbers from 3 on, for child processes to inherit, and returns the other
+    /// descriptors and the number of sockets.
     ///
     /// # Safety
-    /// Nothing else in this process owns a descriptor above the standard streams, or one that is not `self`'s is lost.
+    ///
+    /// Only `self` owns descriptors above the standard streams in this process; others would be closed.
     pub unsafe fn order_sockets_first(self) -> io::Result<(Self, i32)> {
         if self.sockets.is_empty() {
             return Ok((self, 0));
@@ -46,7 +47,7 @@ impl ShimPipes {
         };
         let sockets = self.sockets.iter().map(|socket| away(socket.as_fd())).collect::<Result<Vec<_>, _>>()?;
         let mut end = descriptors::FIRST;
-        // From here on the low numbers are nobody's.
+        // From here on nothing owns the low numbers.
         drop(self);
         for socket in sockets {
             // SAFETY: what had the low numbers was closed above, and nothing else owns them, by the contract of this function.
@@ -57,11 +58,11 @@ impl ShimPipes {
     }
 }
 
-/// What the supervisor has not read of a service's output, and what comes after.
+/// The output of a service that the supervisor has not read, and all that follows.
 pub struct UnreadOutput {
     output: File,
     path: PathBuf,
-    /// Once there is something to write.
+    /// Opened when there is something to write.
     log: Option<ServiceLog>,
 }
 
@@ -75,16 +76,17 @@ impl UnreadOutput {
         &self.path
     }
 
-    /// Writes what there is by now to the log. `false`: there will be no more.
+    /// Writes the available output to the log. `false`: there will be no more.
     pub fn write(&mut self) -> bool {
         if rustix::io::ioctl_fionbio(&self.output, true).is_err() {
             return false;
         }
         if self.log.is_none() {
-            // Without a log there is nobody to keep it for; the service must not be held up all the same.
+            // Without a log the output is lost, but the service must not be blocked.
             self.log = ServiceLog::open(&self.path).ok();
         }
-        // A shim and a keeper may be at it at once. What one of them reads it writes before the other reads on.
+        // A shim and a forker may read at the same time. Each writes what it has read before the other
+        // continues.
         let _turn = self.log.as_ref().and_then(ServiceLog::lock);
         let mut buffer = vec![0; BLOCK];
         loop {

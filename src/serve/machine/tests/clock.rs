@@ -1,4 +1,4 @@
-//! Time that leaps, as after a suspension, or that stands still or goes back.
+//! Tests time that jumps, as after a suspension, stops, or goes back.
 
 use super::*;
 
@@ -23,7 +23,7 @@ fn a_leap_of_time_while_a_service_stops_kills_it_once() {
     stage.bring_up(0);
     assert_eq!(stage.step(MachineEvent::Stop), [Action::Terminate(0)]);
     assert_eq!(stage.after(DAY), [Action::Kill(0)]);
-    // It has its time after the kill, too.
+    // The full time applies after the kill, too.
     assert_eq!((stage.after(0.0), stage.states()), (vec![], vec![NodeState::Stopping]));
     assert_eq!(stage.take_down(0), []);
     assert_eq!(stage.states(), [NodeState::Stopped]);

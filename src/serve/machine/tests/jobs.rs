@@ -1,4 +1,4 @@
-//! Jobs are done for what they have prepared, and for nothing that comes in its place.
+//! Tests that a job counts as done for the state it has prepared, and not for a replacement of it.
 
 use super::*;
 
@@ -6,7 +6,7 @@ const KV: usize = 0;
 const MIGRATE: usize = 1;
 const APP: usize = 2;
 
-/// A store, a job that writes to it, and what depends on the job alone: all up, the job done.
+/// A store, a job that writes to it, and a dependent of the job alone: all up, the job done.
 fn up(store: MachineNode) -> MachineFixture {
     let mut stage = MachineFixture::new(vec![store, job("migrate", &[KV]), service("app", &[MIGRATE])]);
     stage.step(MachineEvent::Tick);
@@ -26,7 +26,7 @@ fn with_data(name: &str) -> MachineNode {
 }
 
 impl MachineFixture {
-    /// A job that is being prepared runs to a good end. Answers what follows.
+    /// A job that is being prepared ends successfully. Returns the actions that follow.
     fn do_job(&mut self, at: usize) -> Vec<Action> {
         assert_eq!(self.step(MachineEvent::Prepared(at)), [Action::Start(at)]);
         assert_eq!(self.step(MachineEvent::Started(at)), []);
@@ -36,7 +36,7 @@ impl MachineFixture {
         actions
     }
 
-    /// A service that restarts on its failure is killed and comes back.
+    /// A service that restarts on failure is killed and comes back.
     fn crash(&mut self, at: usize) -> Vec<Action> {
         self.step(MachineEvent::Exited(at, -9));
         self.step(MachineEvent::Gone(at));
@@ -108,7 +108,7 @@ fn a_job_that_runs_begins_again_when_what_it_prepares_is_lost() {
     stage.step(MachineEvent::Prepared(MIGRATE));
     stage.step(MachineEvent::Started(MIGRATE));
     assert_eq!(stage.step(MachineEvent::Exited(KV, -9)), [Action::Terminate(KV), Action::Terminate(MIGRATE)]);
-    // That it could not go on is no failure of its own.
+    // That it could not continue is not its own failure.
     stage.step(MachineEvent::Exited(MIGRATE, 1));
     stage.step(MachineEvent::Gone(MIGRATE));
     stage.step(MachineEvent::Finished(MIGRATE));
@@ -187,7 +187,7 @@ fn a_job_that_depends_on_a_job_runs_again_with_it_and_after_it() {
     assert_eq!(stage.step(MachineEvent::Restart(vec![1])), [Action::Prepare(1)], "as by --force");
     assert_eq!(stage.do_job(1), [Action::Prepare(2)]);
     assert_eq!(stage.do_job(2), []);
-    // What neither depends on directly counts as well.
+    // Indirect dependencies count as well.
     assert_eq!(stage.step(MachineEvent::StateLost(0)), [Action::Prepare(1)]);
     assert_eq!(stage.do_job(1), [Action::Prepare(2)]);
 }

@@ -1,4 +1,4 @@
-//! Who wants what, and how that changes while services run.
+//! Tests which nodes are wanted, and changes of that while services run.
 
 use super::*;
 

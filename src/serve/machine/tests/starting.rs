@@ -1,4 +1,4 @@
-//! What is reported and decided while a service is being started.
+//! Tests reports and decisions while a service is starting.
 
 use super::*;
 
