@@ -1,4 +1,4 @@
-//! Who listens on a port of this machine, from the tables of Linux's `/proc`.
+//! Finds the process that listens on a port of this machine, in the tables of Linux's `/proc`.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -12,7 +12,7 @@ use crate::python_text::misleads;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PortOwner {
     pub pid: u32,
-    /// Its command line, or its name when that cannot be read; shortened.
+    /// Its command line, or its name if that cannot be read; shortened.
     pub command: String,
 }
 
@@ -22,10 +22,10 @@ impl fmt::Display for PortOwner {
     }
 }
 
-/// How much of a command line is shown.
+/// The longest part of a command line that is shown.
 const LONGEST_COMMAND: usize = 100;
 
-/// The process that listens on `port`; `None` when there is none, or it is another user's.
+/// The process that listens on `port`; `None` if there is none, or it is another user's.
 #[must_use]
 pub fn owner(port: u16) -> Option<PortOwner> {
     let inodes: Vec<String> = ["/proc/net/tcp", "/proc/net/tcp6"]
@@ -49,7 +49,7 @@ pub fn owner(port: u16) -> Option<PortOwner> {
     Some(PortOwner { pid, command: command(pid) })
 }
 
-/// Where the processes below `root` listen, in the order of ports; `None` when that cannot be known.
+/// The addresses that the processes below `root` listen on, by port; `None` if they cannot be known.
 #[must_use]
 pub fn listening_below(root: u32) -> Option<Vec<SocketAddr>> {
     let mut sockets: BTreeSet<String> = BTreeSet::new();
@@ -57,7 +57,7 @@ pub fn listening_below(root: u32) -> Option<Vec<SocketAddr>> {
         let files = match fs::read_dir(format!("/proc/{pid}/fd")) {
             Ok(files) => files,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-            // Another user's.
+            // Another user's process.
             Err(_) => return None,
         };
         let targets = files.flatten().filter_map(|file| fs::read_link(file.path()).ok());
@@ -76,7 +76,7 @@ pub fn listening_below(root: u32) -> Option<Vec<SocketAddr>> {
 fn command(pid: u32) -> String {
     let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let text = String::from_utf8_lossy(&words).replace('\0', " ");
-    // What a process says of itself must not reach the terminal as it is.
+    // Text from another process must not reach the terminal unchanged.
     let plain = |text: &str| text.trim().replace(|c| misleads(c) || c == '\n', "?");
     if text.trim().is_empty() {
         return plain(&fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default());
@@ -108,7 +108,7 @@ fn listening(table: &str) -> Vec<(SocketAddr, u64)> {
         .collect()
 }
 
-/// An address as the kernel prints it: words of 32 bits, each in the byte order of the machine.
+/// An address as printed by the kernel: words of 32 bits, each in the byte order of the machine.
 fn kernel_address(text: &str) -> Option<IpAddr> {
     let word = |at: usize| u32::from_str_radix(text.get(at * 8..at * 8 + 8)?, 16).ok().map(u32::to_ne_bytes);
     match text.len() {

@@ -1,5 +1,5 @@
-//! Taking connections to the supervisor. A few descriptors are kept for the time when there are no others: then clients
-//! can still look and stop services, which makes room. They cannot start any.
+//! Accepts connections to the supervisor. A few descriptors are kept as a reserve: when there are no others,
+//! clients can still list and stop services, but cannot start any.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
@@ -12,24 +12,25 @@ use crate::serve::supervisor::SupervisorMessage;
 use crate::serve::supervisor::connection::{self, Accepted};
 use crate::serve::supervisor::listening::Listening;
 
-/// What a connection needs, and what is opened for a moment to answer it.
+/// The descriptors for a connection, and those that are opened briefly to answer it.
 const NEEDED: usize = 6;
-/// How long to wait, without descriptors, for a connection to end before another attempt: other things may have been closed.
+/// How long to wait, without descriptors, for a connection to end before another attempt: other descriptors
+/// may have been closed.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Takes connections for ever.
+/// Accepts connections for ever.
 pub fn run(mut listening: Listening, sender: &Sender<SupervisorMessage>) {
     let (ended, ends) = sync_channel(1);
     let mut door = Door { sender, ended, spare: Vec::new(), last_id: 0 };
     loop {
         door.keep_spare(&listening.listener);
-        // Without descriptors the system refuses to accept before there is anything to accept.
+        // Without descriptors the system refuses to accept before there is a connection.
         if let Some(socket) = listening.wait() {
             door.spare.clear();
             let _ = sender.send(SupervisorMessage::ListensAt(socket));
             continue;
         }
-        // Others may have gone while nobody came.
+        // Other descriptors may have been closed in the meantime.
         door.keep_spare(&listening.listener);
         door.open(&listening.listener, &ends);
     }
@@ -51,7 +52,7 @@ impl Door<'_> {
         }
     }
 
-    /// Lets one in that waits, with what is kept if there is nothing else.
+    /// Accepts a waiting connection, with the reserve if necessary.
     fn open(&mut self, listener: &UnixListener, ends: &Receiver<()>) {
         let is_last = self.spare.len() < NEEDED;
         if self.accept(listener, is_last)
@@ -59,14 +60,14 @@ impl Door<'_> {
         {
             return;
         }
-        // Whoever waits is let in when another has gone.
+        // A waiting client is accepted when another has ended.
         let _ = ends.recv_timeout(PATIENCE);
     }
 
-    /// `false`: that takes more descriptors than there are.
+    /// `false`: there are not enough descriptors.
     fn accept(&mut self, listener: &UnixListener, is_last: bool) -> bool {
         let stream = match listener.accept() {
-            // Another user's is closed without a word.
+            // Another user's connection is closed without a reply.
             Ok((stream, _)) if !socket_path::is_own(&stream) => return true,
             Ok((stream, _)) => Arc::new(stream),
             Err(error) => return !lacks_descriptors(&error),
@@ -81,7 +82,7 @@ impl Door<'_> {
                 // A client that cannot be served sees the end of its connection, and tries again.
                 let _ = serve(&accepted);
             }
-            // The same.
+            // The client tries again as well.
             _ => {}
         }
         true

@@ -1,4 +1,4 @@
-//! Carrying out what the machine asks for, and telling people of it.
+//! Carries out the actions of the state machine, and publishes the events about them.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -14,7 +14,7 @@ use crate::serve::supervisor::service_command;
 use crate::serve::supervisor::start_service;
 
 impl Supervisor {
-    /// Does what the machine asks for; what follows at once is answered, the rest comes through the channel.
+    /// Carries out an action; returns an immediate result, while others come through the channel.
     pub(super) fn perform(&mut self, action: Action) -> Option<Happening> {
         match action {
             Action::Prepare(at) => self.prepare(at),
@@ -70,7 +70,7 @@ impl Supervisor {
                 self.publish_report(self.left_out(at));
                 return Some(Happening::AlreadyDone(at));
             }
-            // Should it fail, it is not done any more.
+            // If it fails, it is no longer done.
             self.jobs.forget(self.slots[at].prepared.name());
         }
         if !std::mem::replace(&mut self.slots[at].leased, true)
@@ -84,7 +84,7 @@ impl Supervisor {
         self.prepare_own(at)
     }
 
-    /// Gives a service its ports for another start.
+    /// Reserves a service's ports for another start.
     fn reserve_ports_again(&mut self, at: usize) -> Result<(), String> {
         let slot = &mut self.slots[at];
         let Some(service) = &slot.prepared.definition.service else { return Ok(()) };
@@ -93,12 +93,12 @@ impl Supervisor {
         slot.lease = ports::lease(&mut book, &slot.which, service).map_err(|error| error.to_string())?;
         slot.instance.ports.clone_from(&slot.lease.ports);
         slot.instance.host.clone_from(&service.host);
-        // Losing the sameness of numbers is no reason not to start.
+        // Changed numbers are no reason not to start.
         let _ = book.close();
         Ok(())
     }
 
-    /// There is nothing to adopt: the service is envo's own.
+    /// Prepares a start: there is no running service to adopt.
     pub(super) fn prepare_own(&mut self, at: usize) -> Option<Happening> {
         if !self.machine.may_run(at) {
             return Some(Happening::Prepared(at));
@@ -115,11 +115,11 @@ impl Supervisor {
         }
     }
 
-    /// To the shim of a service, or to the commands of a job or of what runs before and after a service.
+    /// Sends a request to the shim of a service, or to the commands of a job or around a service.
     fn send_to_shim(&mut self, at: usize, order: ShimRequest) {
         let slot = &mut self.slots[at];
         match &mut slot.running {
-            // A shim that has gone needs no order; its end is in the channel.
+            // The end of the shim is already in the channel.
             Some(running) => running.send(order),
             None => slot.halt.iter().for_each(Interrupt::request),
         }
@@ -150,7 +150,7 @@ impl Supervisor {
         }
         if self.machine.is_over(at) {
             let slot = &mut self.slots[at];
-            // Sockets that nobody serves must not take connections.
+            // Sockets of a stopped service must not accept connections.
             slot.lease.release();
             slot.leased = false;
             slot.halt = None;
@@ -173,7 +173,7 @@ impl Supervisor {
         }
     }
 
-    /// Makes what is known of a service that is ready known to those who depend on it.
+    /// Makes the values of a ready service available to its dependents.
     fn publish(&mut self, at: usize) {
         let now = self.now().as_secs_f64();
         let slot = &mut self.slots[at];
@@ -193,7 +193,8 @@ impl Supervisor {
 
     fn publish_state(&mut self, at: usize, text: Option<String>) {
         let news = self.state_event(at, text);
-        // A step of the machine may pass through several states; only the last of them is seen here, as often.
+        // A step of the machine may pass through several states; only the last of them is seen here, possibly
+        // twice.
         let is_same = |told: &ServiceEvent| {
             let (time, seconds) = (news.time, news.seconds);
             ServiceEvent { time, seconds, ..told.clone() } == news
@@ -264,7 +265,7 @@ impl Supervisor {
         self.publish_event(TimedEvent::Ending(EndingService { time: since_1970(), by }));
     }
 
-    /// Something for people behind one connection, if it listens.
+    /// Sends a report to one connection, if it receives events.
     pub(super) fn publish_to(&self, connection: u64, report: RunEvent) {
         if self.connections.get(&connection).is_some_and(|one| one.events) {
             self.send(connection, &Reply::News(TimedEvent::Report { report }));
@@ -278,7 +279,7 @@ impl Supervisor {
         }
     }
 
-    /// Why a service has failed, for people; nothing for one that has not.
+    /// Why a service has failed, for people; empty for one that has not.
     pub(super) fn failure_text(&self, at: usize) -> String {
         let Some(failure) = self.machine.failure(at) else { return String::new() };
         let slot = &self.slots[at];

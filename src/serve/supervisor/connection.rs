@@ -1,6 +1,6 @@
-//! The supervisor's side of one connection: a thread that reads requests and writes answers. Whatever is wrong with what
-//! comes (no JSON, too long a line, a line that does not end) ends this connection and nothing else, and a client that
-//! does not read is left behind: the supervisor never waits for one.
+//! The supervisor's side of one connection: a thread that reads requests and writes replies. Invalid input
+//! (not JSON, a line that is too long or has no end) ends this connection and nothing else, and so does a
+//! client that does not read: the supervisor never waits for a client.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -14,13 +14,13 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use crate::serve::protocol::{self, ClientRequest, Reply, RequestRefusal};
 use crate::serve::supervisor::SupervisorMessage;
 
-/// How many bytes may wait for a client that reads slowly before it is given up.
+/// How many bytes may wait for a slow client before the connection is closed.
 const LARGEST_OUTBOX: usize = 8 * 1024 * 1024;
-/// How many requests a client may have open at once; more are read when some are answered.
+/// How many unanswered requests a client may have; more are read when some are answered.
 const MOST_OPEN: usize = 256;
-/// How long a line may take from its first byte to its end, and the first line to come at all.
+/// How long a line may take from its first byte to its end, and the first line to arrive.
 const LINE_PATIENCE: Duration = Duration::from_secs(10);
-/// How long what is left for a client is sent when the connection ends.
+/// How long the remaining output is sent when the connection ends.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// The stack of a thread that reads requests, which may be nested.
 const STACK: usize = 1024 * 1024;
@@ -30,20 +30,20 @@ const STEP: usize = 64 * 1024;
 #[derive(Default)]
 struct OutboxQueue {
     bytes: Vec<u8>,
-    /// How many requests have no answer yet.
+    /// How many requests have no reply yet.
     open: usize,
-    /// Nothing more comes in, and when the bytes are sent the connection ends.
+    /// No more input is read, and the connection ends when the bytes are sent.
     closed: bool,
-    /// The thread is gone.
+    /// The thread has ended.
     ended: bool,
 }
 
-/// What waits to be sent to a client.
+/// The queue of output for a client.
 pub struct Outbox {
     queue: Mutex<OutboxQueue>,
     ended: Condvar,
     wake: io::PipeWriter,
-    /// Open as long as the thread has it.
+    /// Open while the thread owns it.
     stream: Weak<UnixStream>,
 }
 
@@ -52,7 +52,7 @@ impl Outbox {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Never waits. A client that has left too much unread is given up.
+    /// Never waits. Closes the connection of a client that has left too much unread.
     pub fn push(&self, reply: &Reply) {
         let Ok(line) = protocol::to_line(reply) else { return };
         let mut queue = self.lock();
@@ -71,12 +71,12 @@ impl Outbox {
         self.wake();
     }
 
-    /// Whether a request has no answer yet.
+    /// Whether a request has no reply yet.
     pub fn is_owed(&self) -> bool {
         self.lock().open > 0
     }
 
-    /// Whether the other side has ended the connection, although the thread may not have come to notice.
+    /// Whether the other side has ended the connection, although the thread may not have noticed.
     pub fn is_hung_up(&self) -> bool {
         let Some(stream) = self.stream.upgrade() else { return true };
         let mut looked = [PollFd::new(&*stream, PollFlags::empty())];
@@ -84,13 +84,13 @@ impl Outbox {
         poll(&mut looked, Some(&now)).is_ok() && looked[0].revents().contains(PollFlags::HUP)
     }
 
-    /// Ends the connection when what waits has been sent.
+    /// Ends the connection when the queued output has been sent.
     pub fn close(&self) {
         self.lock().closed = true;
         self.wake();
     }
 
-    /// Waits until the connection has ended, which takes no longer than its last words.
+    /// Waits until the connection has ended, which takes at most [`LAST_WORDS`].
     pub fn wait_until_ended(&self) {
         let queue = self.lock();
         drop(self.ended.wait_timeout_while(queue, LAST_WORDS, |queue| !queue.ended));
@@ -106,11 +106,11 @@ impl Outbox {
 pub struct Accepted {
     pub stream: Arc<UnixStream>,
     pub id: u64,
-    /// It has the last descriptors there are.
+    /// It uses the last available descriptors.
     pub is_last: bool,
 }
 
-/// Serves a client on a thread of its own. `ended` is told when the connection has ended.
+/// Serves a client on a thread of its own. `ended` receives a message when the connection has ended.
 pub fn serve(accepted: &Accepted, sender: Sender<SupervisorMessage>, ended: SyncSender<()>) -> io::Result<()> {
     let Accepted { stream, id, is_last } = accepted;
     let (stream, id, is_last) = (Arc::clone(stream), *id, *is_last);
@@ -130,7 +130,7 @@ pub fn serve(accepted: &Accepted, sender: Sender<SupervisorMessage>, ended: Sync
         }
         outbox.lock().ended = true;
         outbox.ended.notify_all();
-        // The stream and the pipes are closed by now. One word that nobody has taken yet is enough.
+        // The stream and the pipes are closed by now. One pending message is enough.
         drop(outbox);
         let _ = ended.try_send(());
     })?;
@@ -143,9 +143,9 @@ struct ConnectionThreads {
     outbox: Arc<Outbox>,
     id: u64,
     sender: Sender<SupervisorMessage>,
-    /// What has come of a line that has no end yet.
+    /// The received part of a line that has no end yet.
     heard: Vec<u8>,
-    /// When that line must have come to its end.
+    /// The deadline for the end of that line.
     line_due: Option<Instant>,
 }
 
@@ -204,7 +204,7 @@ impl ConnectionThreads {
         Some((events.contains(PollFlags::IN), events.contains(PollFlags::OUT)))
     }
 
-    /// Whether the connection goes on.
+    /// Returns whether the connection continues.
     fn write(&self) -> bool {
         let mut queue = self.outbox.lock();
         match (&*self.stream).write(&queue.bytes) {
@@ -216,7 +216,7 @@ impl ConnectionThreads {
         }
     }
 
-    /// Whether the connection goes on.
+    /// Returns whether the connection continues.
     fn read(&mut self) -> bool {
         let mut buffer = vec![0; STEP];
         let length = match (&*self.stream).read(&mut buffer) {
@@ -248,7 +248,7 @@ impl ConnectionThreads {
         true
     }
 
-    /// Whether more lines are wanted.
+    /// Returns whether more lines should be read.
     fn handle_line(&mut self, line: &[u8]) -> bool {
         match serde_json::from_slice::<ClientRequest>(line) {
             Ok(request) => {
@@ -262,7 +262,7 @@ impl ConnectionThreads {
         }
     }
 
-    /// Says what is wrong and ends the connection.
+    /// Reports an error and ends the connection.
     fn refuse(&mut self, text: &str) {
         self.line_due = None;
         self.outbox.push(&Reply::Refusal { id: 0, error: RequestRefusal::new("protocol", text) });

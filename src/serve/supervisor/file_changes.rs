@@ -1,4 +1,4 @@
-//! Restarting a service, or running its `watch_command`, when files change that it names in `watch`.
+//! Restarts a service, or runs its `watch_command`, when files in its `watch` setting change.
 
 use std::path::Path;
 use std::thread;
@@ -14,7 +14,7 @@ use crate::serve::supervisor::{Supervisor, SupervisorMessage};
 const SMALL_STACK: usize = 256 * 1024;
 
 impl Supervisor {
-    /// Begins to watch the files of a service, on a thread of its own.
+    /// Starts watching the files of a service, on a thread of its own.
     pub fn watch_files(&mut self, at: usize) {
         let service = self.slots[at].prepared.definition.service.as_ref();
         let Some(patterns) = service.map(|service| service.watch.clone()).filter(|watch| !watch.is_empty()) else {
@@ -49,7 +49,7 @@ impl Supervisor {
 
     pub(super) fn file_changed(&mut self, at: usize, path: &Path) {
         let slot = &mut self.slots[at];
-        // News of the time before it was let go.
+        // A message from before the watch was ended.
         if slot.watching.is_none() {
             return;
         }

@@ -1,6 +1,6 @@
-//! Telling when files change that a service is to be restarted for: `watch`. The system tells of changes, so that nothing is
-//! looked at while nothing happens. Knows nothing of services.
-//! Not by the crate `notify`: it takes a thread and two more descriptors for each service, and cannot leave folders out.
+//! Reports changes of the files in a `watch` setting, by notifications of the system, so that it costs
+//! nothing while nothing changes. It knows nothing about services. It does not use the crate `notify`, which
+//! takes a thread and two more descriptors for each service, and cannot exclude folders.
 
 use std::collections::HashMap;
 use std::io;
@@ -15,26 +15,26 @@ use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 
 use crate::serve::probe::CancellableWait;
 
-/// How long nothing may change before a change is told: programs write files in several steps.
+/// How long nothing may change before a change is reported: programs write files in several steps.
 const QUIET: Duration = Duration::from_millis(100);
-/// How long a change is held back at most, when something changes all the time.
+/// How long a change is held back at most, if something changes all the time.
 const LONGEST_NOISE: Duration = Duration::from_secs(2);
-/// A wait has to end some time; it is begun again.
+/// An arbitrary limit; the wait is repeated.
 const LONG: Duration = Duration::from_secs(3600);
-/// Folders that change without anybody's doing.
+/// Folders that change without the user's doing.
 const NEVER: [&str; 4] = [".git", ".hg", ".envo", "__pycache__"];
 
-/// Which files are meant.
+/// The selected files.
 #[derive(Debug)]
 struct WatchPatterns {
-    /// Files, and folders with all that is in them.
+    /// Files, and folders with their contents.
     paths: Vec<PathBuf>,
     globs: Vec<GlobMatcher>,
     excluded_paths: Vec<PathBuf>,
     excluded_globs: Vec<GlobMatcher>,
-    /// Folders that have to be watched, all that is in them included.
+    /// Folders that have to be watched with their contents.
     bases: Vec<PathBuf>,
-    /// The work folder: what envo and commands write there says nothing.
+    /// The work folder: files written there by envo and commands do not count.
     work_dir: PathBuf,
 }
 
@@ -74,22 +74,22 @@ impl WatchPatterns {
         Ok(patterns)
     }
 
-    /// Whether a change of this file counts, as far as the patterns say.
+    /// Whether the patterns select this file.
     fn contain(&self, path: &Path) -> bool {
         let below = |folders: &[PathBuf]| folders.iter().any(|folder| path.starts_with(folder));
         let matches = |globs: &[GlobMatcher]| globs.iter().any(|glob| glob.is_match(path));
         (below(&self.paths) || matches(&self.globs)) && !below(&self.excluded_paths) && !matches(&self.excluded_globs)
     }
 
-    /// Whether the file itself was named, so that it counts whatever is ignored.
+    /// Whether the file itself is listed, so that it counts even if it is ignored.
     fn name(&self, path: &Path) -> bool {
         self.paths.iter().any(|one| one == path)
     }
 
-    /// Whether nothing below this folder counts.
+    /// Whether no file below this folder counts.
     fn leave_out(&self, folder: &Path) -> bool {
         let never = folder.file_name().is_some_and(|name| NEVER.iter().any(|one| name == *one));
-        // Unless what is watched is in the work folder itself.
+        // Unless the watched files are in the work folder itself.
         let works = folder == self.work_dir && !self.bases.iter().any(|base| base.starts_with(folder));
         never || works || self.excluded_paths.iter().any(|one| folder.starts_with(one))
     }
@@ -99,7 +99,7 @@ fn parent(path: &Path) -> PathBuf {
     path.parent().map_or_else(|| PathBuf::from("/"), Path::to_path_buf)
 }
 
-/// What `.gitignore` files say.
+/// The rules of `.gitignore` files.
 #[derive(Debug, Default)]
 struct GitIgnore(HashMap<PathBuf, Gitignore>);
 
@@ -116,7 +116,7 @@ impl GitIgnore {
                     return verdict.is_ignore();
                 }
             }
-            // Beyond the repository nothing counts.
+            // Ignore files outside the repository do not apply.
             if folder.join(".git").exists() {
                 break;
             }
@@ -134,14 +134,15 @@ pub struct FileWatcher {
 }
 
 impl FileWatcher {
-    /// Watches `written`: absolute paths and globs, those after `!` left out. `work_dir`: where nothing is watched.
+    /// Watches `written`: absolute paths and globs; those after `!` are excluded. `work_dir`: a folder that
+    /// is not watched.
     pub fn of(written: &[String], work_dir: &Path) -> Result<Self, String> {
         let patterns = WatchPatterns::parse(written, work_dir)?;
         let notices =
             inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).map_err(|errno| words(errno.into()))?;
         let mut changes = Self { notices, patterns, ignored: GitIgnore::default(), folders: HashMap::new() };
         for base in changes.patterns.bases.clone() {
-            // What is not there yet is seen when it comes, if what it is in is there.
+            // A missing file is noticed when it is created, if its folder exists.
             let there = base.ancestors().find(|folder| folder.is_dir()).unwrap_or(Path::new("/")).to_path_buf();
             if there == base {
                 changes.add(&base, &mut Vec::new()).map_err(words)?;
@@ -152,7 +153,7 @@ impl FileWatcher {
         Ok(changes)
     }
 
-    /// Waits until something has changed that counts, and all is quiet again; `None`: nobody wants to know any more.
+    /// Waits until a selected file has changed and no more changes follow; `None`: cancelled.
     pub fn wait(&mut self, cancel: &CancellableWait) -> Option<PathBuf> {
         let mut first: Option<(PathBuf, Instant)> = None;
         loop {
@@ -174,7 +175,7 @@ impl FileWatcher {
         }
     }
 
-    /// What has changed since the last time, of what counts.
+    /// The selected files that have changed since the last call.
     fn read(&mut self) -> Vec<PathBuf> {
         let mut buffer = [MaybeUninit::uninit(); 8192];
         let mut events = Vec::new();
@@ -186,7 +187,7 @@ impl FileWatcher {
         let mut changed = Vec::new();
         for (number, flags, name) in events {
             if flags.contains(ReadFlags::QUEUE_OVERFLOW) {
-                // Nobody knows what it was.
+                // The changed file is unknown.
                 changed.extend(self.patterns.paths.first().or(self.patterns.bases.first()).cloned());
             }
             if flags.contains(ReadFlags::IGNORED) {
@@ -198,7 +199,7 @@ impl FileWatcher {
             }
             if flags.contains(ReadFlags::ISDIR) {
                 if flags.intersects(ReadFlags::CREATE | ReadFlags::MOVED_TO) && self.is_of_use(&path) {
-                    // What is in it already came with it.
+                    // The files in it were added together with it.
                     let _ = self.add(&path, &mut changed);
                 }
             } else {
@@ -217,12 +218,12 @@ impl FileWatcher {
         self.patterns.name(path) || !(left_out || self.ignored.contains(path, false))
     }
 
-    /// Whether a folder that has come is one to watch, or leads to one.
+    /// Whether a new folder should be watched, or leads to one.
     fn is_of_use(&self, folder: &Path) -> bool {
         self.patterns.bases.iter().any(|base| folder.starts_with(base) || base.starts_with(folder))
     }
 
-    /// Watches a folder and those in it, and adds the files there are to `found`.
+    /// Watches a folder and those in it, and adds its files to `found`.
     fn add(&mut self, folder: &Path, found: &mut Vec<PathBuf>) -> io::Result<()> {
         let mut open = vec![folder.to_path_buf()];
         while let Some(folder) = open.pop() {
@@ -255,7 +256,7 @@ impl FileWatcher {
                 self.folders.insert(number, folder.to_path_buf());
                 Ok(())
             }
-            // It has gone in the meantime.
+            // It was deleted in the meantime.
             Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => Ok(()),
             Err(errno) => Err(errno.into()),
         }
@@ -306,7 +307,7 @@ mod tests {
             FileWatcher::of(&patterns, &self.folder.path().join(".tox")).unwrap()
         }
 
-        /// Changes files one after another; answers the first that counts.
+        /// Changes files one after another; returns the first that counts.
         fn first(&self, changes: &mut FileWatcher, files: &[&str]) -> String {
             files.iter().for_each(|file| self.write(file));
             let (cancel, _canceller) = CancellableWait::new().unwrap();

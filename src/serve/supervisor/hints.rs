@@ -1,33 +1,33 @@
-//! What would help a service that ended or failed: mistakes that can be seen from outside.
+//! Hints for a service that ended or failed: mistakes that can be recognized from outside.
 
 use crate::execute::tree;
 use crate::python_text::shlex;
 use crate::serve::machine::NodeState;
 use crate::serve::supervisor::Supervisor;
 
-/// Said of a program that has put itself into the background.
+/// The hint for a program that has put itself into the background.
 const DAEMON: &str =
     "it ended and left processes in the background: a service runs in the foreground (without `--daemon` or the like)";
 
-/// Words that mean something to a shell only.
+/// Words that only a shell interprets.
 const OPERATORS: [&str; 14] = ["&&", "||", "|", ";", "&", ">", ">>", "<", "2>", "2>>", "&>", "2>&1", "1>&2", "|&"];
 
 impl Supervisor {
-    /// Whether the service, whose first process has just ended well by itself, goes on in the background.
+    /// Whether the service, whose first process has just ended successfully, keeps running in the background.
     pub(super) fn has_gone_into_background(&self, at: usize, code: i32) -> bool {
         let by_itself = matches!(self.machine.state(at), NodeState::Starting | NodeState::Ready);
         let shim = self.slots[at].running.as_ref().and_then(|running| running.processes).map(|(_, shim)| shim);
         by_itself && code == 0 && shim.is_some_and(|shim| tree::descendants(shim).len() > 1)
     }
 
-    /// Says of a service that counts as having ended well what is likely to be wrong all the same.
+    /// Warns about a service that counts as ended successfully but probably runs in the background.
     pub(super) fn warn_of_background(&self, at: usize) {
         if self.slots[at].in_background && self.machine.failure(at).is_none() {
             self.reporter.warning(self.slots[at].prepared.name(), DAEMON.to_owned());
         }
     }
 
-    /// What would help a service that has failed.
+    /// Hints for a failed service.
     pub(super) fn hints(&self, at: usize) -> Vec<String> {
         let slot = &self.slots[at];
         let serve = slot.prepared.definition.service.as_ref().map(|service| service.serve.as_str());
@@ -36,7 +36,7 @@ impl Supervisor {
     }
 }
 
-/// What to write where a command is meant for a shell.
+/// A hint for a command that is meant for a shell.
 pub(super) fn shell_hint(serve: &str) -> Option<String> {
     let words = shlex::split(serve).ok()?;
     let word = words.iter().find_map(|word| {

@@ -1,7 +1,7 @@
-//! Which jobs may be left out: those that were done with the same definition and inputs, and of which everything they
-//! depend on has kept what they have put into it. While the supervisor lives, the machine knows; for the next one it is
-//! in `jobs.json` of the state folder, where that can be: of what is lost with a process nothing outlives it. Losing the
-//! file costs only one more run.
+//! Decides which jobs can be skipped: those that were done with the same definition and inputs, and whose
+//! dependencies have all kept the data that the jobs put into them. The state machine knows while the
+//! supervisor lives; for the next supervisor the file `jobs.json` of the state folder records the jobs whose
+//! dependencies outlive their process. If the file is lost, the jobs only run once more.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
@@ -16,25 +16,25 @@ use crate::serve::private;
 use crate::serve::protocol::ServiceDefinition;
 use crate::serve::supervisor::Supervisor;
 
-/// What a service that promises to keep its state is known by.
+/// The identity of the state of a service that is configured to keep it.
 const PERSISTENT: &str = "persistent";
 
-/// Running a job although it was done before.
+/// Requests to run a job although it was done before.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ForcedJobs {
     pub is_due: bool,
-    /// For what it was asked for last, if that was to have it run only once.
+    /// The last request's value, if the job should run only once for it.
     pub once: Option<String>,
 }
 
-/// How a job was done.
+/// A job that was done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct FinishedJob {
     /// The digest of its definition and inputs.
     digest: String,
-    /// What tells this run of it from others.
+    /// Identifies this run of it.
     run: String,
-    /// What it depended on, directly or through others, and by what the state of each is known.
+    /// The identities of the states of its direct and indirect dependencies.
     depends: BTreeMap<String, String>,
 }
 
@@ -53,17 +53,17 @@ impl JobRecords {
         Self { file, done }
     }
 
-    /// The project's state is in this folder now.
+    /// Sets the project's new state folder.
     pub fn move_to(&mut self, state_dir: &Path) {
         self.file = state_dir.join(FILE);
     }
 
-    /// Whether it was done so, and everything it depends on is in the state it was in.
+    /// Whether it was done with this definition and these states of its dependencies.
     fn is_done(&self, name: &str, digest: &str, depends: &BTreeMap<String, String>) -> bool {
         self.done.get(name).is_some_and(|done| done.digest == digest && done.depends == *depends)
     }
 
-    /// What tells the run by which it was done from others.
+    /// The identity of the run that did it.
     fn run_of(&self, name: &str) -> Option<String> {
         self.done.get(name).map(|done| done.run.clone())
     }
@@ -73,14 +73,14 @@ impl JobRecords {
         self.write();
     }
 
-    /// It is not done any more.
+    /// Records that it is not done any more.
     pub fn forget(&mut self, name: &str) {
         if self.done.remove(name).is_some() {
             self.write();
         }
     }
 
-    /// What was put into `dependency` is gone.
+    /// Forgets the jobs that depend on `dependency`, whose data is lost.
     fn forget_those_on(&mut self, dependency: &str) {
         let before = self.done.len();
         self.done.retain(|_, done| !done.depends.contains_key(dependency));
@@ -92,21 +92,21 @@ impl JobRecords {
     fn write(&self) {
         let text = serde_json::to_vec(&self.done).unwrap_or_default();
         if private::replace(&self.file, &text).is_err() {
-            // What it says may be wrong by now. Without it jobs are run once more.
+            // The file may be wrong by now. Without it the jobs run once more.
             let _ = std::fs::remove_file(&self.file);
         }
     }
 }
 
 impl Supervisor {
-    /// Whether a job whose turn has come may be left out.
+    /// Whether a job that is due can be skipped.
     pub(super) fn is_left_out(&self, at: usize) -> bool {
         let slot = &self.slots[at];
         let is_done = |depends| self.jobs.is_done(slot.prepared.name(), &slot.digest, &depends);
         !slot.force.is_due && self.lasting_states(at).is_some_and(is_done)
     }
 
-    /// Remembers a job that has just ended well.
+    /// Records a job that has just ended successfully.
     pub(super) fn remember_job(&mut self, at: usize) {
         if let Some(depends) = self.lasting_states(at) {
             let done = FinishedJob { digest: self.slots[at].digest.clone(), run: self.mark_of(at), depends };
@@ -114,7 +114,8 @@ impl Supervisor {
         }
     }
 
-    /// By what the state of everything a job depends on is known; `None`: some of it does not outlive its process.
+    /// The identities of the states of all dependencies of a job; `None`: some of them do not outlive their
+    /// process.
     fn lasting_states(&self, at: usize) -> Option<BTreeMap<String, String>> {
         let state = |one: &usize| {
             let name = self.slots[*one].prepared.name();
@@ -130,13 +131,13 @@ impl Supervisor {
         self.slots[at].visible.iter().map(state).collect()
     }
 
-    /// By what the folder is known in which a service keeps its data; `None`: there is nothing in it.
+    /// The identity of the folder in which a service keeps its data; `None`: it is empty.
     pub(super) fn data_of(&self, at: usize, definition: &ServiceDefinition) -> Option<String> {
         let data = definition.service.as_ref()?.data.as_ref()?;
         let path = fields::fill_own(data, &self.slots[at].instance, &self.visible_instances(at)).ok()?;
         let metadata = std::fs::metadata(&path).ok()?;
         if metadata.is_file() {
-            // Programs write files anew.
+            // Programs replace files.
             return (metadata.len() > 0).then_some(path);
         }
         std::fs::read_dir(&path).ok()?.next()?.ok()?;
@@ -145,7 +146,7 @@ impl Supervisor {
         Some(format!("{}:{}:{made}", metadata.dev(), metadata.ino()))
     }
 
-    /// What follows when a service is about to start whose data are not there any more, or are others than before.
+    /// The event for a service that is about to start and whose data is gone or has been replaced.
     pub(super) fn lost_data(&mut self, action: &Action) -> Option<Happening> {
         let (Action::Prepare(at) | Action::Start(at)) = *action else { return None };
         let definition = self.coming(at);
@@ -160,7 +161,7 @@ impl Supervisor {
         Some(Happening::StateLost(at))
     }
 
-    /// What people are told of a job that is left out.
+    /// The report about a job that is skipped.
     pub(super) fn left_out(&self, at: usize) -> RunEvent {
         let text = "(already done for what it depends on; `envo up --force` runs it)";
         let service = self.slots[at].prepared.name().to_owned();

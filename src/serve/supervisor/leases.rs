@@ -1,4 +1,5 @@
-//! Who wants what: leases of connections, what `up` keeps, and taking in the definitions of services.
+//! Records which clients want which services: leases of connections, services kept by `up`, and the
+//! definitions that clients send.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,19 +17,19 @@ use crate::serve::supervisor::jobs::ForcedJobs;
 use crate::serve::supervisor::probe_thread::ProbeThread;
 use crate::serve::supervisor::{Member, Supervisor};
 
-/// How an instance is taken in.
+/// How an instance is added.
 struct InstanceChange<'a> {
-    /// Whether what runs by another definition is restarted.
+    /// Whether an instance that runs with another definition is restarted.
     restart: bool,
-    /// What the same request has taken in already.
+    /// The instances that the same request has already added.
     taken_in: &'a [(usize, bool)],
 }
 
-/// What is more is a slip of the hand.
+/// A larger number is probably a mistake.
 const MOST_INSTANCES: u32 = 1000;
 
 impl Supervisor {
-    /// Takes in what a client wants. Answers the nodes it wants for their own sake, and what becomes of all.
+    /// Adds the services that a client wants. Returns the nodes it requested, and the result for all.
     pub(super) fn up(&mut self, connection: u64, up: UpRequest) -> Result<(Vec<usize>, UpResult), RequestRefusal> {
         let UpRequest { services, want, keep, force, force_for, change, events, worker, test, ttl, .. } = up;
         let namespaces = Namespaces { worker, test };
@@ -74,13 +75,13 @@ impl Supervisor {
         Ok((wanted, changes))
     }
 
-    /// The jobs among those that `wanted` need that are done.
+    /// The finished jobs among the dependencies of `wanted`.
     fn done_among(&self, wanted: &[usize]) -> Vec<usize> {
         let all = self.machine.with_dependencies(wanted.iter().copied());
         all.into_iter().filter(|at| self.coming(*at).is_job() && self.machine.is_met(*at)).collect()
     }
 
-    /// The instances that are meant, with the ports of those that are new. Learns the definitions.
+    /// The requested instances, with reserved ports for the new ones. Stores the definitions.
     fn expand(
         &mut self,
         services: Vec<ServiceDefinition>,
@@ -107,7 +108,7 @@ impl Supervisor {
                 open.extend(template.definition.depends.iter().map(|one| one.name.clone()));
             }
         }
-        // Those who run and depend on what has other instances by now are to know.
+        // Running dependents of services whose instances have changed must be updated.
         let depends =
             |template: &ServiceTemplate| template.definition.depends.iter().any(|one| scaled.contains(&one.name));
         let concerned = all.iter().filter(|(_, one)| depends(one)).map(|(name, _)| name.clone());
@@ -124,7 +125,7 @@ impl Supervisor {
         Ok(expanded.into_iter().map(with_lease).collect())
     }
 
-    /// Takes in an instance. Answers where it stands, and whether it is another than before.
+    /// Adds an instance. Returns its node, and whether its definition has changed.
     fn add_instance(
         &mut self,
         one: ExpandedInstance,
@@ -148,7 +149,7 @@ impl Supervisor {
         list.push(name);
         let slot = &mut self.slots[at];
         if same {
-            // Whom it depends on may have more instances by now, or fewer.
+            // Its dependencies may have more or fewer instances by now.
             slot.next.as_mut().unwrap_or(&mut slot.prepared).definition = one.definition;
             slot.which = one.which;
         } else if change.restart || idle {
@@ -159,7 +160,7 @@ impl Supervisor {
         (at, false)
     }
 
-    /// Lets go of what `up` has kept and is one instance too many by now.
+    /// Releases instances that `up` has kept and that are surplus by now.
     fn unpin_surplus(&mut self, sent: &BTreeSet<String>, own: &BTreeSet<String>, changes: &mut UpResult) {
         let is_surplus = |at: &usize| {
             let which = &self.slots[*at].which;
@@ -172,7 +173,7 @@ impl Supervisor {
         }
     }
 
-    /// Refuses what cannot work before anything is changed.
+    /// Refuses services that cannot work before anything is changed.
     fn check(&self, services: &[ServiceDefinition], want: &[String]) -> Result<(), RequestRefusal> {
         let sent: BTreeMap<&str, &ServiceDefinition> = services.iter().map(|one| (one.name.as_str(), one)).collect();
         let known = |name: &str| sent.contains_key(name) || self.templates.contains_key(name);
@@ -215,8 +216,8 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Gives every new service its ports before the first one starts, so that a port that is taken stops nothing
-    /// half-way.
+    /// Reserves ports for every new service before the first one starts, so that a port in use does not stop
+    /// a set of services half-way.
     fn lease_ports(&self, expanded: &[ExpandedInstance]) -> Result<BTreeMap<String, PortReservation>, RequestRefusal> {
         let mut leases = BTreeMap::new();
         let is_new = |one: &&ExpandedInstance| !self.names.contains_key(&one.which.name);
@@ -242,7 +243,7 @@ impl Supervisor {
         Ok(leases)
     }
 
-    /// Adds an instance, in the place of one of no use any more if there is such a place.
+    /// Adds an instance, in the slot of a spare one if there is any.
     fn add(&mut self, one: ExpandedInstance, lease: PortReservation, taken: &[(usize, bool)]) -> usize {
         let ExpandedInstance { which, definition, digest } = one;
         let service = definition.service.as_ref();
@@ -299,8 +300,8 @@ impl Supervisor {
         at
     }
 
-    /// Whether it is one of several instances, and nobody wants it any more. A job counts as long as what it has prepared
-    /// is there.
+    /// Whether it is one of several instances, and no longer wanted. A job counts as wanted while its result
+    /// exists.
     pub(super) fn is_spare(&self, at: usize) -> bool {
         let is_one_of_several = |at: usize| self.slots[at].which.name != self.slots[at].which.environment;
         let is_over = |at: usize| self.machine.is_over(at) && self.slots[at].running.is_none();
@@ -309,9 +310,9 @@ impl Supervisor {
         unused && !(self.machine.is_met(at) && prepared())
     }
 
-    /// Forgets such an instance, and those that depend on it, for another to have its place.
+    /// Removes a spare instance and its dependents, so that its slot can be used again.
     fn reuse_spare(&mut self, taken: &[(usize, bool)]) -> Option<usize> {
-        // What this request has just taken in is about to be wanted.
+        // The instances that this request has just added are about to be wanted.
         let is_spare = |at: &usize| self.is_spare(*at) && taken.iter().all(|(one, _)| one != at);
         let mut spares = (0..self.slots.len()).filter(is_spare);
         let spare = spares.next()?;
@@ -322,13 +323,13 @@ impl Supervisor {
         Some(spare)
     }
 
-    /// What a service is when it starts next.
+    /// The definition that a service has when it starts next.
     pub(super) fn coming(&self, at: usize) -> &ServiceDefinition {
         let slot = &self.slots[at];
         &slot.next.as_ref().unwrap_or(&slot.prepared).definition
     }
 
-    /// Tells the machine of definitions that are new, or, where the flag is set, others than before.
+    /// Gives the machine new definitions, or, if the flag is set, changed ones.
     fn connect(&mut self, taken_in: &[(usize, bool)]) {
         for (at, changed) in taken_in {
             let definition = self.coming(*at);
@@ -346,7 +347,7 @@ impl Supervisor {
         }
     }
 
-    /// Has the jobs run that `wanted` need, whether or not they are done; with `once`, those that were not run for it yet.
+    /// Forces the jobs that `wanted` need to run; with `once`, only those that have not run for it yet.
     fn force_jobs(&mut self, wanted: &[usize], once: Option<String>) {
         let all = self.machine.with_dependencies(wanted.iter().copied());
         let is_meant = |at: &usize| self.coming(*at).is_job() && (once.is_none() || self.slots[*at].force.once != once);
@@ -362,7 +363,7 @@ impl Supervisor {
         self.update_wanted();
     }
 
-    /// Ends a lease, or the part of it that is named. Answers all that was held, dependencies included.
+    /// Ends a lease, or the named part of it. Returns all nodes that were held, including dependencies.
     pub(super) fn release(&mut self, connection: u64, named: Option<Vec<usize>>) -> BTreeSet<usize> {
         let Some(one) = self.connections.get_mut(&connection) else { return BTreeSet::new() };
         let nodes: BTreeSet<usize> = match named {
@@ -375,8 +376,8 @@ impl Supervisor {
         all
     }
 
-    /// Clients that have ended before this moment hold nothing, although their threads may not have told so yet: whoever
-    /// lets go next waits for the end of what they were the last to want.
+    /// Releases what clients held that have ended before now, even if their threads have not reported it yet:
+    /// the next release waits for the end of services that they were the last to want.
     pub(super) fn forget_the_gone(&mut self) {
         let gone = self.connections.values_mut().filter(|one| !one.holds.is_empty() && one.outbox.is_hung_up());
         gone.for_each(|one| one.holds.clear());
@@ -387,7 +388,7 @@ impl Supervisor {
         self.pinned.iter().chain(holds).copied().collect()
     }
 
-    /// Tells the machine what is wanted by now.
+    /// Gives the machine the nodes that are wanted now.
     pub(super) fn update_wanted(&mut self) {
         let now = self.now().as_secs_f64();
         let wanted = self.wanted();
@@ -399,13 +400,13 @@ impl Supervisor {
         self.step(Happening::Want(wanted));
     }
 
-    /// As [`Supervisor::want`], but what nobody wants is not kept for a while either.
+    /// Like [`Supervisor::update_wanted`], but without an `idle_timeout` for services that are not wanted.
     pub(super) fn update_wanted_now(&mut self) {
         self.update_wanted();
         self.step(Happening::DropKept);
     }
 
-    /// Who wants a service, for people.
+    /// The clients that hold a service, for people.
     pub(super) fn holders(&self, at: usize) -> Vec<String> {
         let holds = |nodes: &BTreeSet<usize>| self.machine.with_dependencies(nodes.iter().copied()).contains(&at);
         let clients = self.connections.values().filter(|one| holds(&one.holds)).map(|one| one.client.clone());
@@ -435,7 +436,7 @@ fn node(
             restarts_with,
             ready_when: ReadyWhen::Ended,
             ready_timeout: None,
-            // Commands end by the timeouts of an interrupt, which are their own.
+            // Commands end by the timeouts of an interrupt.
             stop_timeout: Duration::from_secs(3600),
             success_exit_codes: vec![0],
             restart: RestartPolicy::No,

@@ -1,5 +1,5 @@
-//! The supervisor's socket. Who removes it, or its folder, as programs that tidy up temporary files do, would leave a supervisor
-//! that nobody finds: it listens again as soon as that happens.
+//! The supervisor's socket. If the socket or its folder is removed, for example by a program that cleans up
+//! temporary files, the supervisor could not be found: it listens again as soon as that happens.
 
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use crate::serve::client::socket_path;
 pub struct Listening {
     pub listener: UnixListener,
     socket: PathBuf,
-    /// Tells when something is removed from its folder. `None`: the system tells of nothing.
+    /// Reports removals from its folder. `None`: the system reports none.
     removals: Option<Removals>,
     /// The socket is removed on purpose.
     ends: Arc<AtomicBool>,
@@ -26,7 +26,8 @@ impl Listening {
         Self { listener, socket, removals, ends }
     }
 
-    /// Waits until somebody connects; or until the socket was removed and made again: where.
+    /// Waits until a client connects, or until the socket was removed and created again; returns its new
+    /// path.
     pub fn wait(&mut self) -> Option<PathBuf> {
         loop {
             let mut waiting = vec![PollFd::new(&self.listener, PollFlags::IN)];
@@ -41,7 +42,7 @@ impl Listening {
             }
             let again = (!self.ends.load(Ordering::SeqCst)).then(|| socket_path::listen_again(&self.socket));
             let Some(Ok(listener)) = again else {
-                // Whoever is connected still is.
+                // Existing connections are not affected.
                 self.removals = None;
                 return None;
             };

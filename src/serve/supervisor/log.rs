@@ -1,4 +1,4 @@
-//! The log file of a service: everything it ever wrote, as it was written.
+//! The log file of a service: its complete output, unchanged.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -13,37 +13,37 @@ use rustix::pipe::SpliceFlags;
 use crate::python_text::misleads;
 use crate::serve::private;
 
-/// A log that has grown beyond this is put aside, at the end of a line.
+/// A log that has grown beyond this is rotated, at the end of a line.
 const LARGEST: u64 = 128 * 1024 * 1024;
-/// How many that were put aside are kept: `NAME.log.1` is the latest.
+/// How many rotated logs are kept: `NAME.log.1` is the latest.
 const KEPT: u32 = 3;
-/// How much of its end is looked at for the last lines.
+/// How much of its end is searched for the last lines.
 pub const TAIL: usize = 16 * 1024;
-/// How many of its last lines are shown of what failed.
+/// How many of its last lines are shown after a failure.
 pub const LAST_LINES: usize = 15;
 /// How many bytes of a line are shown in an error.
 const LONGEST_SHOWN: usize = 2 * 1024;
 /// The stack of a thread that does little.
 const SMALL_STACK: usize = 128 * 1024;
-/// How exactly times are kept, in milliseconds.
+/// The resolution of recorded times, in milliseconds.
 const TICK: u64 = 100;
 
 #[derive(Debug)]
 pub struct ServiceLog {
     file: File,
     path: PathBuf,
-    /// Where what the running instance wrote begins.
+    /// Where the output of the running instance begins.
     begin: u64,
-    /// How long it is.
+    /// The length of the log.
     length: u64,
-    /// Beyond which length it is put aside.
+    /// The length at which it is rotated.
     largest: u64,
-    /// Whether pipes can be emptied into it.
+    /// Whether pipes can be spliced into it.
     takes: bool,
-    /// The last tick that is written down, for those who ask for a part by time: each in which something was written has a
-    /// line in the file of times.
+    /// The last tick in the file of times, which has a line for each tick with output, for reading a log by
+    /// time.
     noted: Option<u64>,
-    /// Why something could not be written; told once, at the end.
+    /// Why output could not be written; reported once, at the end.
     failure: Option<io::Error>,
 }
 
@@ -53,7 +53,7 @@ impl ServiceLog {
     }
 
     fn open_limited(path: &Path, largest: u64) -> io::Result<Self> {
-        // A link to the log of another project, of which this one is a copy, is not written to.
+        // If the project is a copy made of links, the original's log is not written to.
         if std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.nlink() > 1) {
             shift(path)?;
         }
@@ -62,30 +62,30 @@ impl ServiceLog {
         Ok(Self { file, path, begin, length: begin, largest, takes: true, noted: None, failure: None })
     }
 
-    /// Puts the log aside and begins a new one. Who reads it has it open, and reads it to its end.
+    /// Rotates the log. A follower has the old one open, and reads it to its end.
     fn rotate(&mut self) -> io::Result<()> {
-        // To free what was in the oldest takes longer than a pipe lasts, so somebody else does it. It is removed and not
-        // replaced, since ext4 has all that takes the place of a file written to the disk at once.
+        // Freeing the oldest log takes longer than the pipe's buffer lasts, so another thread does it. The
+        // file is removed and not replaced, since ext4 writes a replacing file to the disk at once.
         let oldest = File::open(aside(&self.path, KEPT)).ok();
         shift(&self.path)?;
         let (file, begin) = open(&self.path)?;
         (self.file, self.begin, self.length, self.noted) = (file, begin, begin, None);
         if let Some(oldest) = oldest {
-            // Where no thread is to be had it is freed here and now.
+            // If no thread can be started, it is freed here.
             let _ = thread::Builder::new().name("free".to_owned()).stack_size(SMALL_STACK).spawn(move || drop(oldest));
         }
         Ok(())
     }
 
-    /// Writes a block. A full disk must not hold up the service: what cannot be written is lost, and that is told.
+    /// Writes a block. A full disk must not block the service: the output is lost, and that is reported.
     pub fn write(&mut self, block: &[u8]) {
         if self.length + block.len() as u64 > self.largest {
-            // A line is not torn apart, unless it is longer than a log should be.
+            // Lines are not split, unless a line is longer than a log should be.
             let end = block.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
             let (whole, rest) = block.split_at(end);
             if end > 0 || self.length > 2 * self.largest {
                 self.append(whole);
-                // What cannot be put aside goes on growing.
+                // A log that cannot be rotated keeps growing.
                 if let Err(error) = self.rotate() {
                     self.failure.get_or_insert(error);
                     self.largest = u64::MAX;
@@ -107,12 +107,13 @@ impl ServiceLog {
         }
     }
 
-    /// Moves what there is in a pipe to the end of the log, `most` bytes of it, without reading it: whatever kills this
-    /// process meanwhile, a byte is in the one or in the other. Answers where it stands now and how long it is; `None`: it
-    /// has to be read and written.
+    /// Moves up to `most` bytes from a pipe to the end of the log without reading them: even if this process
+    /// is killed, a byte is in one of both. Returns the position in the log and the length; `None`: it has to
+    /// be read and written.
     ///
     /// # Errors
-    /// [`io::ErrorKind::WouldBlock`] when there is nothing for now.
+    ///
+    /// [`io::ErrorKind::WouldBlock`] if there is nothing now.
     pub fn take(&mut self, pipe: &File, most: usize) -> io::Result<Option<(u64, usize)>> {
         if !self.takes || self.length + most as u64 > self.largest {
             return Ok(None);
@@ -128,7 +129,7 @@ impl ServiceLog {
                 Ok(Some((begin, length)))
             }
             Err(Errno::AGAIN | Errno::INTR) => Err(io::ErrorKind::WouldBlock.into()),
-            // A terminal, or a file system that cannot do it; and a full disk is told by the way of writing.
+            // A terminal, or a file system without splicing; a full disk is reported by writing.
             Err(_) => {
                 self.takes = false;
                 Ok(None)
@@ -136,12 +137,13 @@ impl ServiceLog {
         }
     }
 
-    /// Reads back a part of what was taken.
+    /// Reads a part of the moved output.
     pub fn read_back(&self, begin: u64, buffer: &mut [u8]) -> io::Result<()> {
         self.file.read_exact_at(buffer, begin)
     }
 
-    /// Others may have emptied the log, written to it, or deleted it: then it is made again.
+    /// Reads the length again: others may have truncated the log, written to it, or deleted it, in which case
+    /// it is created again.
     fn refresh_length(&mut self) {
         let Ok(metadata) = self.file.metadata() else { return };
         self.length = metadata.len();
@@ -149,7 +151,8 @@ impl ServiceLog {
             return;
         }
         let folder = self.path.parent().unwrap_or(&self.path);
-        // `log`, `.envo`, the work folder, and what that is in: without it the project has gone, to another file system.
+        // `log`, `.envo`, the work folder, and its parent: without it the project was moved to another file
+        // system.
         if folder.ancestors().nth(3).is_some_and(|project| !project.exists()) {
             return;
         }
@@ -166,21 +169,22 @@ impl ServiceLog {
     #[expect(clippy::disallowed_methods, reason = "people ask for what was written at a time of the clock on the wall")]
     fn note_time(&mut self) {
         let tick = tick_of(SystemTime::now());
-        // A clock that was set back counts like any other.
+        // A clock that was set back is recorded like any other time.
         if self.noted == Some(tick) {
             return;
         }
         self.noted = Some(tick);
         let time = tick * TICK;
         let line = format!("{}.{:03} {}\n", time / 1000, time % 1000, self.length);
-        // It is not kept open: that would be one more descriptor for each service. Without it only `--since` knows less.
+        // It is not kept open, which would take one more descriptor for each service. If this fails, only
+        // `--since` knows less.
         let times = private::open(&times_path(&self.path, 0), File::options().create(true).append(true));
         let _ = times.and_then(|mut times| times.write_all(line.as_bytes()));
     }
 
-    /// Keeps others from writing who ask for the same, until the answer is dropped.
+    /// Locks the log until the returned file is dropped.
     pub fn lock(&self) -> Option<File> {
-        // Opened anew: copies of one opening share their lock.
+        // Opened again, since copies of a descriptor share its lock.
         let file = File::open(&self.path).ok()?;
         file.lock().ok()?;
         Some(file)
@@ -194,18 +198,18 @@ impl ServiceLog {
         &self.path
     }
 
-    /// Where what the running instance wrote begins.
+    /// Where the output of the running instance begins.
     pub fn begin(&self) -> u64 {
         self.begin
     }
 
-    /// The last lines of what the running instance wrote.
+    /// The last lines of the running instance's output.
     pub fn last_lines(&self, count: usize) -> Vec<String> {
         last_lines(&self.path, self.begin, count)
     }
 }
 
-/// Gives a log and those that were put aside their next numbers.
+/// Renames a log and the rotated ones to their next numbers.
 fn shift(path: &Path) -> io::Result<()> {
     let _ = std::fs::remove_file(aside(path, KEPT));
     for number in (0..KEPT).rev() {
@@ -213,22 +217,22 @@ fn shift(path: &Path) -> io::Result<()> {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        // Without it only `--since` knows less.
+        // If this fails, only `--since` knows less.
         let _ = std::fs::rename(times_path(path, number), times_path(path, number + 1));
     }
     Ok(())
 }
 
-/// The log, and where it ends.
+/// The log, and its length.
 fn open(path: &Path) -> io::Result<(File, u64)> {
-    // Not for appending, which would keep pipes from being emptied into it: every place to write is told outright.
+    // Not opened for appending, which would prevent splicing: every write gives its position.
     let file = private::open(path, File::options().create(true).truncate(false).write(true).read(true))?;
     let begin = file.metadata()?.len();
     Ok((file, begin))
 }
 
-/// The log and those that were put aside, the latest first. Opened in this order, none is missed that is put aside
-/// meanwhile; one that was is there twice.
+/// The log and the rotated ones, the latest first. In this order none is missed if the log is rotated
+/// meanwhile, but one may be opened twice.
 pub fn files(path: &Path) -> Vec<(File, PathBuf)> {
     let opened = (0..=KEPT).map(|number| {
         let file = private::open(&aside(path, number), File::options().read(true));
@@ -237,9 +241,9 @@ pub fn files(path: &Path) -> Vec<(File, PathBuf)> {
     opened.filter_map(|(file, times)| Some((file.ok()?, times))).collect()
 }
 
-/// Where in a log what was written at that time or later begins, by its times; `None`: nothing was, as far as is known.
-/// Times stand in the order of writing. Where the clock was set back, what was written before that does not count as
-/// later, and where it was set forward and back again, nothing in between is left out.
+/// Where output written at or after that time begins, by the file of times; `None`: there is none, as far as
+/// is known. Times are in the order of writing. If the clock was set back, earlier output does not count as
+/// later; if it was set forward and back again, no output in between is skipped.
 pub fn written_since(times: &Path, since: SystemTime) -> Option<u64> {
     let since = tick_of(since);
     let mut text = String::new();
@@ -262,22 +266,22 @@ fn tick_of(time: SystemTime) -> u64 {
     u64::try_from(millis).unwrap_or(u64::MAX) / TICK
 }
 
-/// `NAME.log`, which has the number 0, and what it became when it was put aside.
+/// The path of a rotated log; number 0 is `NAME.log` itself.
 fn aside(path: &Path, number: u32) -> PathBuf {
     if number == 0 { path.to_path_buf() } else { path.with_extension(format!("log.{number}")) }
 }
 
-/// Beside it.
+/// The path of its file of times.
 fn times_path(path: &Path, number: u32) -> PathBuf {
     path.with_extension(if number == 0 { "times".to_owned() } else { format!("times.{number}") })
 }
 
-/// The last lines of what stands in a log from `begin` on.
+/// The last lines of a log after the position `begin`.
 pub fn last_lines(path: &Path, begin: u64, count: usize) -> Vec<String> {
     let read = || -> io::Result<Vec<u8>> {
         let mut file = private::open(path, File::options().read(true))?;
         let length = file.metadata()?.len();
-        // One that was put aside meanwhile begins anew.
+        // A log that was rotated meanwhile begins at 0.
         let begin = if begin > length { 0 } else { begin };
         file.seek(SeekFrom::Start(begin.max(length.saturating_sub(TAIL as u64))))?;
         let mut bytes = Vec::new();
@@ -287,7 +291,7 @@ pub fn last_lines(path: &Path, begin: u64, count: usize) -> Vec<String> {
     last_lines_of(&read().unwrap_or_default(), count)
 }
 
-/// The last lines of somebody's output for an error message.
+/// The last lines of a program's output for an error message.
 pub fn last_lines_of(bytes: &[u8], count: usize) -> Vec<String> {
     let text = String::from_utf8_lossy(bytes);
     let mut lines: Vec<String> = text.lines().rev().take(count).map(shown).collect();
@@ -295,7 +299,7 @@ pub fn last_lines_of(bytes: &[u8], count: usize) -> Vec<String> {
     lines
 }
 
-/// A line of somebody's output for an error message: not all of one that is very long.
+/// A line of a program's output for an error message, shortened if it is very long.
 pub fn shown(line: &str) -> String {
     let mut text = readable(line, LONGEST_SHOWN + 1);
     if text.len() > LONGEST_SHOWN {
@@ -305,8 +309,7 @@ pub fn shown(line: &str) -> String {
     text
 }
 
-/// What a terminal would show of a line last, without what a terminal would obey; of a long one what fits into `most` bytes
-/// and a character.
+/// The final text of a line on a terminal, without control sequences, shortened to about `most` bytes.
 pub fn readable(line: &str, most: usize) -> String {
     let line = line.trim_end_matches('\r');
     let mut rest = line.rsplit('\r').next().unwrap_or(line).chars().peekable();
@@ -325,7 +328,8 @@ pub fn readable(line: &str, most: usize) -> String {
     text
 }
 
-/// Passes over what follows an escape: a control sequence to its last letter, a title to its end, else one character.
+/// Skips the text after an escape: a control sequence up to its last letter, a title up to its end, else one
+/// character.
 fn skip_sequence(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) {
     match rest.next() {
         Some('[') => {

@@ -1,7 +1,7 @@
-//! Keeping what stays in the background small. Changes nothing about what a process does.
+//! Keeps the memory of background processes small. It does not change their behaviour.
 
-/// Lets all threads share one heap: each would leave one of its own behind otherwise, for as long as services run. Before
-/// any thread is started.
+/// Lets all threads share one heap; otherwise each would leave one behind for as long as services run. Called
+/// before any thread is started.
 pub fn stay_small() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     // SAFETY: the call changes a number inside the allocator.
@@ -10,10 +10,10 @@ pub fn stay_small() {
     }
 }
 
-/// Gives back the free parts of the heap, which were needed to get this far.
+/// Returns the free parts of the heap to the system.
 pub fn give_back() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    // SAFETY: the call only gives back what nobody uses.
+    // SAFETY: the call only returns unused memory.
     unsafe {
         libc::malloc_trim(0);
     }

@@ -1,5 +1,5 @@
-//! The shell around the machine: one channel into which everything that happens comes, and one thread that hands it to
-//! the machine, carries out what the machine asks for, and answers clients. Never waits for anything but that channel.
+//! Runs services around the state machine: one channel receives every event, and one thread passes them to
+//! the machine, carries out its actions, and answers clients. It never waits for anything but that channel.
 
 pub mod accept;
 mod actions;
@@ -59,121 +59,121 @@ pub use record::SupervisorRecord;
 
 use pending::PendingRequest;
 
-/// How long a supervisor that was started waits for its first client.
+/// How long a new supervisor waits for its first client.
 const FIRST_CLIENT: Duration = Duration::from_secs(20);
 
-/// What comes through the channel.
+/// A message in the channel.
 pub enum SupervisorMessage {
     Of {
         service: usize,
-        /// Which start it belongs to.
+        /// The number of the start it belongs to.
         generation: u64,
         report: StartReport,
     },
-    /// What must run before it has run, well or not.
+    /// The commands before it have run, successfully or not.
     Prepared(usize, Result<(), CommandFailure>),
-    /// Whether something that envo did not start answers as the service.
+    /// Whether a running program that envo did not start responds as the service.
     Looked(usize, bool),
-    /// What must run after it has run.
+    /// The commands after it have run.
     Finished(usize),
-    /// What a client has asked for that takes time to find out.
+    /// The reply to a request that takes time.
     Found(u64, u64, Result<Told, RequestRefusal>),
-    /// A file has changed that the service is watched by.
+    /// A file in the service's `watch` setting has changed.
     FileChanged(usize, PathBuf),
-    /// Its `watch_command` has ended, well or not.
+    /// Its `watch_command` has ended, successfully or not.
     Rebuilt(usize, Result<(), String>),
-    /// Somebody is there.
-    /// The flag: it has the last descriptors there are.
+    /// A client has connected. The flag: it uses the last available descriptors.
     Connected(u64, Arc<Outbox>, bool),
     Asked(u64, ClientRequest),
     Disconnected(u64),
-    /// Something for people, from commands that run beside services.
+    /// A report from commands that run around services.
     Told(RunEvent),
     /// Its socket was removed; clients find it at this one now.
     ListensAt(PathBuf),
-    /// The supervisor itself was asked to end, so often, and by what or whom.
+    /// The supervisor was asked to end: how many times, and by whom.
     Signalled(usize, String),
 }
 
-/// What is told of one start of a service.
+/// A report about one start of a service.
 #[derive(Debug)]
 pub enum StartReport {
-    /// News of its shim, and the last lines of its log when it has ended.
+    /// An event from its shim, and the last lines of its log if it has ended.
     News(ShimEvent, Vec<String>),
-    /// Its shim has ended, and so has what that left behind if somebody killed it. With the last lines of its log.
+    /// Its shim has ended, and so have the processes that a killed shim left behind. With the last lines of
+    /// its log.
     ShimEnded(Vec<String>),
-    /// Its output has matched what was waited for.
+    /// Its output has matched the `log:` probe.
     Matched(BTreeMap<String, String>),
     Answered(ProbeResult),
-    /// What its `alive` probe said.
+    /// The result of its `alive` probe.
     Alive(bool),
     /// A job has ended.
     JobEnded(i32),
-    /// Something that is no failure of the service.
+    /// A problem that is not a failure of the service.
     Trouble(String),
 }
 
-/// What belongs to one service or job.
+/// The supervisor's state for one service or job.
 pub struct Member {
     pub prepared: PreparedDefinition,
-    /// What it is when it starts next, if that is something else.
+    /// Its definition for the next start, if that is another one.
     pub next: Option<PreparedDefinition>,
     pub digest: String,
-    /// What it is called, and by whom.
+    /// The name of the instance, and the namespace.
     pub which: InstanceName,
-    /// The nodes it depends on, directly or through others.
+    /// Its direct and indirect dependencies.
     pub visible: Vec<usize>,
     pub instance: ServiceInstance,
     pub lease: PortReservation,
-    /// Whether the ports were given for the start that comes next.
+    /// Whether the ports are reserved for the next start.
     pub leased: bool,
     pub generation: u64,
     pub running: Option<StartedService>,
-    /// Ends the question whether it is ready or alive.
+    /// Cancels its `ready` or `alive` probe.
     pub asking: Option<Canceller>,
-    /// What the start that runs waits for, or what its `alive` probe asks.
+    /// What the current start waits for, or what its `alive` probe checks.
     pub waiting: ProbeThread,
-    /// Ends watching the files that it is restarted for.
+    /// Ends watching its files.
     pub watching: Option<Canceller>,
-    /// Whether its `watch_command` runs, and whether it is to run once more.
+    /// Whether its `watch_command` is running, and whether it must run once more.
     pub rebuilding: Option<bool>,
-    /// Stops the commands that run before or after it, and jobs.
+    /// Stops its commands before or after it, and jobs.
     pub halt: Option<Interrupt>,
     pub started: Option<Instant>,
     pub exited: bool,
-    /// Whether it left processes behind when it ended well by itself.
+    /// Whether it left processes behind when it ended successfully.
     pub in_background: bool,
-    /// Its last lines when it ended by itself.
+    /// Its last lines if it ended by itself.
     pub last_lines: Vec<String>,
-    /// What is said of its place in error messages.
+    /// Its location in error messages.
     pub place: String,
-    /// Whether a job is run although it was done before.
+    /// Whether a job runs although it was done before.
     pub force: ForcedJobs,
-    /// By what the folder with its data was known when it was ready last.
+    /// The identity of the folder with its data when it was ready last.
     pub data: Option<String>,
-    /// How long a client wants it kept when nobody wants it any more.
+    /// How long a client wants it to keep running when it is no longer wanted.
     pub ttl: Duration,
     pub timeline: ServiceTimeline,
     told_failure: bool,
-    /// What was told of its state last.
+    /// The last reported state.
     told: Option<ServiceEvent>,
 }
 
 impl Member {
-    /// Whether the service gets the sockets of its ports, open and listening. They stay open when it restarts.
+    /// Whether the service inherits listening sockets for its ports. They stay open when it restarts.
     pub fn gets_sockets(&self) -> bool {
         self.prepared.definition.service.as_ref().is_some_and(|service| service.listen_fds)
     }
 }
 
-/// Somebody who speaks the protocol.
+/// A connected client.
 struct ClientConnection {
     outbox: Arc<Outbox>,
-    /// It has descriptors that are kept for those who make room: it may not stay, or start anything.
+    /// It uses the reserved descriptors: it may not stay, or start anything.
     is_last: bool,
     greeted: bool,
     client: String,
-    /// What it holds for its own sake.
+    /// The nodes it has requested.
     holds: BTreeSet<usize>,
     events: bool,
 }
@@ -182,39 +182,39 @@ pub struct Supervisor {
     pub machine: ServiceMachine,
     pub slots: Vec<Member>,
     names: BTreeMap<String, usize>,
-    /// What it was told of each environment last.
+    /// The last definition received for each environment.
     templates: BTreeMap<String, ServiceTemplate>,
-    /// What is known of those that are ready, by their names.
+    /// The values of the ready services, by name.
     ready: BTreeMap<String, ServiceInstance>,
     pub reporter: Arc<dyn Reporter>,
     pub state_dir: PathBuf,
-    /// What concerns all projects of the user: which has which ports. `None`: nothing is known of other projects.
+    /// The user's state for all projects, such as reserved ports. `None`: nothing is known of other projects.
     pub user_dir: Option<PathBuf>,
     claim: ProjectClaim,
-    /// Where the project was before it was moved.
+    /// Earlier locations of the project, before it was moved.
     left_behind: Vec<PathBuf>,
     pub log_dir: PathBuf,
     pub keeper: ShimForker,
-    /// What the mark of every process of its begins with.
+    /// The beginning of the mark of all its processes.
     mark: String,
     pub sender: Sender<SupervisorMessage>,
     begin: Instant,
     connections: BTreeMap<u64, ClientConnection>,
-    /// What `up` started and `down` ends.
+    /// The services that `up` started and `down` ends.
     pinned: BTreeSet<usize>,
     pending: Vec<PendingRequest>,
     record: SupervisorRecord,
     jobs: JobRecords,
-    /// It ends as soon as nothing runs, whoever is connected.
+    /// It ends as soon as nothing runs, even with connected clients.
     ending: bool,
     had_client: bool,
-    /// Whether something was done since memory was given back.
+    /// Whether anything was done since memory was returned.
     stirred: bool,
-    /// What the processes below these shims used when they were looked at last.
+    /// The resource usage of the processes below these shims when it was last measured.
     usage: Option<(Instant, Vec<u32>, Vec<Option<tree::ProcessUsage>>)>,
 }
 
-/// What a supervisor is made of.
+/// What a supervisor is created from.
 pub struct SupervisorParts {
     pub state_dir: PathBuf,
     pub user_dir: Option<PathBuf>,
@@ -257,12 +257,12 @@ impl Supervisor {
         })
     }
 
-    /// Runs until nobody needs it any more.
+    /// Runs until it is no longer needed.
     pub fn run(mut self, receiver: &Receiver<SupervisorMessage>) {
         while !self.is_done() {
             let timeout = self.deadline().map(|due| due.saturating_sub(self.now()));
             if timeout.is_none() && std::mem::take(&mut self.stirred) {
-                // Whatever was started has started; it may be long until something happens.
+                // All starts are done; it may be long until the next event.
                 memory::give_back();
             }
             let message = match timeout {
@@ -296,29 +296,29 @@ impl Supervisor {
         self.machine.deadline().into_iter().chain(first_client).chain(patience).min()
     }
 
-    /// Whether nothing runs and nobody wants anything.
+    /// Whether nothing runs and nothing is wanted.
     fn is_idle(&self) -> bool {
         let wanted = !self.pinned.is_empty() || self.connections.values().any(|one| !one.holds.is_empty());
         let over = (0..self.slots.len()).all(|at| self.machine.is_over(at) && self.slots[at].running.is_none());
         over && (!wanted || self.ending)
     }
 
-    /// Whether it is idle and nobody is about to ask for something.
+    /// Whether it is idle and no request is expected.
     fn is_done(&self) -> bool {
         if !self.is_idle() {
             return false;
         }
-        // Who only listens hears that it is over by the end of the connection.
+        // A client that only receives events sees the end of its connection.
         let busy = self.connections.values().any(|one| !one.events || one.outbox.is_owed()) || !self.pending.is_empty();
         self.ending || (!busy && (self.had_client || self.now() >= FIRST_CLIENT))
     }
 
-    /// Writes down that something may run from now on.
+    /// Records that something may run from now on.
     pub fn record_start(&mut self) {
         self.record.started();
     }
 
-    /// What every process of this start of a service carries.
+    /// The mark of all processes of this start of a service.
     pub fn mark_of(&self, at: usize) -> String {
         instance_mark::start(&self.mark, self.slots[at].prepared.name(), self.slots[at].generation)
     }
@@ -344,7 +344,7 @@ impl Supervisor {
             }
             SupervisorMessage::ListensAt(socket) => self.claim.listens_at(socket, &self.state_dir),
             SupervisorMessage::Prepared(at, result) => {
-                // What stops those commands is of no more use, and has descriptors of its own.
+                // The handle for stopping those commands is not needed any more, and owns descriptors.
                 self.slots[at].halt = None;
                 let happening = match result {
                     Ok(()) => Happening::Prepared(at),
@@ -378,7 +378,7 @@ impl Supervisor {
                 let Some(connection) = self.connections.remove(&id) else { return };
                 if !connection.holds.is_empty() {
                     self.update_wanted();
-                    // Who watches in a terminal says that it lets go, unless it was killed.
+                    // A client in a terminal releases its services explicitly, unless it was killed.
                     if connection.events {
                         self.step(Happening::Abandon(ORPHAN_PATIENCE));
                     }
@@ -421,7 +421,7 @@ impl Supervisor {
                 self.step(if lost { Happening::LostPort(at, code) } else { Happening::Exited(at, code) });
                 self.warn_of_background(at);
             }
-            // The end of the shim comes next; a service is gone when that is gone too.
+            // The end of the shim follows; a service is gone when its shim is.
             StartReport::News(ShimEvent::Gone, _) => {}
             StartReport::ShimEnded(last_lines) => self.all_ended(at, last_lines),
             StartReport::Matched(said) => {
@@ -448,7 +448,7 @@ impl Supervisor {
         }
     }
 
-    /// Nothing of a start is left.
+    /// No process of a start is left.
     fn all_ended(&mut self, at: usize, last_lines: Vec<String>) {
         if self.slots[at].running.take().is_none() {
             return;
@@ -461,11 +461,11 @@ impl Supervisor {
         self.step(Happening::Gone(at));
     }
 
-    /// What follows from the new state of things for those who wait for it.
+    /// Notifies those that wait for a new state.
     fn check_surroundings(&mut self) {
         let mut failed: Vec<usize> = Vec::new();
         for at in 0..self.slots.len() {
-            // One that has failed is watched on: the change that mends it starts it again.
+            // The files of a failed service are still watched: the change that fixes it starts it again.
             if !self.machine.is_wanted(at) {
                 self.slots[at].watching = None;
             }
@@ -474,13 +474,13 @@ impl Supervisor {
                 failed.push(at);
             }
         }
-        // What failed by itself is told before what failed with it.
+        // A failure is reported before the failures it has caused.
         failed.sort_by_key(|at| matches!(self.machine.failure(*at), Some(NodeFailure::Needs(_))));
         failed.into_iter().for_each(|at| self.publish_failure(at));
         self.settle_pending();
     }
 
-    /// What the service at `at` may know of others.
+    /// The instances that the service at `at` may refer to.
     pub fn visible_instances(&self, at: usize) -> ServiceInstances {
         let known = self.slots[at].visible.iter().filter_map(|one| {
             let which = &self.slots[*one].which;
@@ -498,7 +498,7 @@ impl Supervisor {
     }
 }
 
-/// Why a service did not start, in words that say what to look at.
+/// Why a service did not start, with the likely cause.
 fn not_started(service: Option<&ServiceSettings>, errno: i32) -> String {
     let error = std::io::Error::from_raw_os_error(errno);
     let command = service.map_or(String::new(), |service| format!("`serve = {}`: ", literal::plain(&service.serve)));

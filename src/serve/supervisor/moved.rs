@@ -1,4 +1,4 @@
-//! Going with the project when its folder is renamed or moved while services run.
+//! Follows the project when its folder is renamed or moved while services run.
 
 use std::path::{Path, PathBuf};
 
@@ -6,11 +6,12 @@ use crate::serve::private;
 use crate::serve::supervisor::Supervisor;
 
 impl Supervisor {
-    /// Whether this is the supervisor of the project whose state is in `state_dir`, which may have been moved there: it has
-    /// the lock in that folder, or takes it if its own was deleted. A copy of the project has another lock.
+    /// Whether this is the supervisor of the project with the state folder `state_dir`, which may have been
+    /// moved there: it has the lock in that folder, or takes it if its own was deleted. A copy of the project
+    /// has another lock.
     pub(super) fn is_of(&mut self, state_dir: &Path) -> bool {
         if self.claim.is_in(state_dir) {
-            // A folder can be reached by several paths.
+            // A folder can have several paths.
             if state_dir != self.state_dir && !self.claim.is_in(&self.state_dir) {
                 self.move_to(state_dir);
             }
@@ -29,14 +30,14 @@ impl Supervisor {
         self.left_behind.retain(|folder| *folder != to);
         self.state_dir = state_dir.to_path_buf();
         self.log_dir = state_dir.join("log");
-        // It is made again by whoever writes to it.
+        // It is created again when a log is written.
         let _ = private::log_folder(&self.log_dir);
         self.record.move_to(state_dir);
         self.jobs.move_to(state_dir);
     }
 
-    /// What runs by a definition of before the project was moved does not run again by that, which would make the old
-    /// folder again.
+    /// Refuses to start a service with a definition from before the project was moved, which would create the
+    /// old folder again.
     pub fn ensure_not_left_behind(&self, cwd: &Path) -> Result<(), String> {
         match self.left_behind.iter().find(|folder| cwd.starts_with(folder) && !cwd.exists()) {
             None => Ok(()),
@@ -48,7 +49,7 @@ impl Supervisor {
     }
 }
 
-/// The folder that was moved, by its state folder before and after: the project, or its work folder alone.
+/// The folder that was moved, from its state folder before and after: the project, or only its work folder.
 fn moved(before: &Path, after: &Path) -> (PathBuf, PathBuf) {
     let (mut from, mut to) = (before, after);
     for _ in 0..2 {

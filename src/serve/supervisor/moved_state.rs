@@ -1,5 +1,5 @@
-//! Which projects keep the state of their services elsewhere than in `.tox/.envo`: written down in the user's state folder,
-//! so that services can be found, and stopped, when the configuration that says so cannot be read any more.
+//! Remembers which projects keep their services' state elsewhere than in `.tox/.envo`, in the user's state
+//! folder, so that services can be found and stopped even if the configuration cannot be read any more.
 
 use std::ffi::OsString;
 use std::io;
@@ -10,7 +10,7 @@ use crate::model::EnvVariables;
 use crate::serve::ports;
 use crate::serve::shim::instance_mark;
 
-/// Remembers the state folder of the project with this root, unless it is where it would be looked for anyway.
+/// Remembers the state folder of the project with this root, unless it is the default one.
 pub fn remember(variables: &EnvVariables, root: &Path, state_dir: &Path) -> io::Result<()> {
     let Some(record) = record(variables, root) else { return Ok(()) };
     if state_dir == root.join(".tox").join(".envo") {

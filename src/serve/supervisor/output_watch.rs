@@ -1,6 +1,6 @@
-//! The thread beside a running service: it reads what the service writes and what its shim tells, the moment it comes.
-//! Output goes to the log in the blocks it arrives in, and is looked through for a pattern only as long as somebody waits
-//! for one. Who wants to see it reads the log.
+//! The thread for a running service: it reads the service's output and its shim's events as soon as they
+//! arrive. Output goes to the log unchanged, and is matched with a pattern only while a probe waits for one.
+//! It shows nothing: clients read the log.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -19,35 +19,35 @@ use crate::serve::shim::message::ShimEvent;
 use crate::serve::supervisor::log::{LAST_LINES, ServiceLog, readable};
 use crate::serve::supervisor::{StartReport, SupervisorMessage};
 
-/// How much is read at once, and how large the pipe is made where the system allows it.
+/// How much is read at once, and the size of the pipe if the system allows it.
 const BLOCK: usize = 256 * 1024;
 const PIPE: usize = 1024 * 1024;
-/// How much of what a named group has matched becomes a field: dependents get it in a variable.
+/// The longest match of a named group that becomes a field: dependents get it in a variable.
 const LONGEST_FIELD: usize = 4096;
 
-/// How long what a killed shim left behind has to end by itself.
+/// How long the processes of a killed shim have to end by themselves.
 const STRAY_PATIENCE: Duration = Duration::from_secs(1);
 
-/// How many blocks are read before news are told: more than the pipe holds.
+/// How many blocks are read before events are handled: more than fit into the pipe.
 const MOST_BLOCKS_BEFORE_NEWS: usize = 64;
 
-/// What came of reading output.
+/// The result of reading output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum OutputRead {
     Block,
-    /// Nothing for now.
+    /// No output now.
     Nothing,
-    /// Everybody who could write has gone.
+    /// All writers have closed it.
     End,
 }
 
-/// A line of output that somebody waits for.
+/// A pattern that a probe waits for.
 pub struct AwaitedLine {
     pub pattern: Regex,
 }
 
 impl AwaitedLine {
-    /// The named groups of a line that matches, as people read them: without control characters.
+    /// The named groups of a line that matches, without control characters.
     fn fields(&self, line: &[u8]) -> Option<BTreeMap<String, String>> {
         let captures = self.pattern.captures(line)?;
         let names = self.pattern.capture_names().flatten();
@@ -62,26 +62,26 @@ impl AwaitedLine {
 
 pub struct OutputWatch {
     pub service: usize,
-    /// Which start of the service this is, so that news of an earlier one are known as such.
+    /// The number of this start of the service, which identifies late events of an earlier one.
     pub generation: u64,
-    /// What every process of that start carries.
+    /// The mark of all processes of that start.
     pub mark: String,
     pub log: ServiceLog,
-    /// Whether its probes run commands, which may leave processes behind that its shim knows nothing of.
+    /// Whether its probes run commands, whose processes are not below its shim.
     pub runs_probes: bool,
     pub wanted: Option<AwaitedLine>,
     pub sender: Sender<SupervisorMessage>,
 }
 
 impl OutputWatch {
-    /// Reads until the shim has ended: what the service writes, and the shim's news.
+    /// Reads the service's output and the shim's events until the shim has ended.
     pub fn run(mut self, output: File, news: File) {
         let _ = rustix::pipe::fcntl_setpipe_size(&output, PIPE);
         let _ = rustix::io::ioctl_fionbio(&output, true);
         let mut partial = Lines::default();
         if !self.read(&output, news, &mut partial) || self.runs_probes {
-            // Somebody has killed the shim. The first process dies with it, a moment later; what else that started has its
-            // mark. Until then they may write.
+            // The shim was killed. The first process dies with it, a moment later; the others have its mark.
+            // Until then they may write.
             tree::end(&|| tree::marked(instance_mark::VARIABLE, &self.mark), STRAY_PATIENCE);
             self.read_rest(&output, &mut vec![0; BLOCK], &mut partial);
         }
@@ -92,7 +92,8 @@ impl OutputWatch {
         self.report(StartReport::ShimEnded(self.log.last_lines(LAST_LINES)));
     }
 
-    /// Reads until the shim has ended; whether it has said before that nothing of its service is left.
+    /// Reads until the shim has ended; returns whether it has reported before that no process of its service
+    /// is left.
     fn read(&mut self, output: &File, mut news: File, partial: &mut Lines) -> bool {
         let mut buffer = vec![0; BLOCK];
         let mut gone = false;
@@ -113,8 +114,8 @@ impl OutputWatch {
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(_) => 0,
             };
-            // What was written before the news comes before them, so that an end is told with its last lines.
-            // A straggler that goes on writing is read again when the news have been told.
+            // Output written before an event is handled before it, so that an end is reported with the last
+            // lines. The output of a process that keeps writing is read again after the events.
             if open {
                 self.read_rest(output, &mut buffer, partial);
             }
@@ -132,7 +133,7 @@ impl OutputWatch {
         }
     }
 
-    /// Reads what there is by now.
+    /// Reads the available output.
     fn read_rest(&mut self, output: &File, buffer: &mut [u8], partial: &mut Lines) {
         for _ in 0..MOST_BLOCKS_BEFORE_NEWS {
             if self.read_output(output, buffer, partial) != OutputRead::Block {
@@ -177,7 +178,7 @@ impl OutputWatch {
         }
     }
 
-    /// Looks through a last line that has no end.
+    /// Matches a last line that has no end.
     fn flush(&mut self, lines: &mut Lines) {
         lines.flush(&mut |lines| self.search(lines));
     }
@@ -192,12 +193,12 @@ impl OutputWatch {
     }
 
     fn report(&self, report: StartReport) {
-        // A supervisor that has gone wants no news.
+        // A supervisor that has ended receives nothing.
         let _ = self.sender.send(SupervisorMessage::Of { service: self.service, generation: self.generation, report });
     }
 }
 
-/// Waits until one of both can be read.
+/// Waits until either can be read.
 fn wait(output: Option<&File>, news: &File) -> (bool, bool) {
     let mut waiting = vec![PollFd::new(news, PollFlags::IN)];
     waiting.extend(output.map(|output| PollFd::from_borrowed_fd(output.as_fd(), PollFlags::IN)));

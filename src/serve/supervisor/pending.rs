@@ -1,4 +1,4 @@
-//! Requests that are answered later: when services are ready, or never will be, or are gone.
+//! Requests that are answered later: when services are ready, never will be, or are gone.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -12,21 +12,21 @@ pub(super) struct PendingRequest {
     pub connection: u64,
     pub id: u64,
     pub kind: PendingKind,
-    /// When it is answered in any case.
+    /// The deadline for the reply.
     pub until: Option<MachineTime>,
 }
 
 pub(super) enum PendingKind {
-    /// All they depend on included. Answered with what is known of them.
+    /// The nodes and their dependencies. Answered with their instances.
     Ready(BTreeSet<usize>),
     /// Answered when `nodes` are gone, with those of `stopped` that are over.
     Stopped { nodes: BTreeSet<usize>, stopped: BTreeSet<usize> },
-    /// Answered when they are gone, with what became of each. Not all were envo's own.
+    /// Answered when they are gone, with the result for each. Some may be adopted.
     Left { nodes: BTreeSet<usize>, adopted: BTreeSet<usize> },
 }
 
 impl Supervisor {
-    /// Answers what can be answered by now.
+    /// Answers the requests whose condition is met.
     pub(super) fn settle_pending(&mut self) {
         let now = self.now();
         let pending = std::mem::take(&mut self.pending);
@@ -63,7 +63,7 @@ impl Supervisor {
         }
     }
 
-    /// What is known of those that are ready.
+    /// The instances that are ready.
     pub(super) fn instances_of(&self, nodes: &BTreeSet<usize>) -> Vec<InstanceInfo> {
         nodes.iter().filter_map(|at| self.known(*at)).collect()
     }
@@ -85,7 +85,7 @@ impl Supervisor {
         self.log_dir.join(format!("{}.log", self.slots[at].which.name))
     }
 
-    /// Whether everything that nobody wants has ended, or is kept for a while on purpose.
+    /// Whether every unwanted node has ended, or is kept for its `idle_timeout`.
     fn are_gone(&self, nodes: &BTreeSet<usize>) -> bool {
         nodes.iter().all(|at| {
             let over = self.machine.is_over(*at) && self.slots[*at].running.is_none();
@@ -93,7 +93,7 @@ impl Supervisor {
         })
     }
 
-    /// Those that envo has not started, and does not stop.
+    /// The services that envo has not started, and does not stop.
     pub(super) fn adopted(&self) -> BTreeSet<usize> {
         (0..self.slots.len()).filter(|at| self.machine.is_adopted(*at)).collect()
     }
@@ -141,7 +141,7 @@ impl Supervisor {
         }
     }
 
-    /// What a service that is being started waits for, in parentheses.
+    /// What a starting service waits for, in parentheses.
     fn waits_for(&self, at: usize) -> String {
         if self.machine.state(at) != NodeState::Starting {
             return String::new();

@@ -1,33 +1,34 @@
-//! What a start of a service waits for and what was seen of it last, in words: while it takes long, and when it fails.
+//! Describes what a start of a service waits for and what was seen last: while it takes long, and when it
+//! fails.
 
 use crate::serve::probe::{LastObservation, ProbeObservation, ReadinessQuestion, excerpt};
 use crate::serve::supervisor::service_context::ReadinessCheck;
 
-/// How much of an address or command is shown in a line that is about more than that.
+/// The longest part of an address or command in a line about something else.
 const LONGEST_TARGET: usize = 48;
 
 /// What a probe waits for.
 #[derive(Debug, Clone, Default)]
 enum ProbeTarget {
-    /// That the process runs.
+    /// The process runs.
     #[default]
     Process,
-    /// That it ends: a job.
+    /// The process ends: a job.
     End,
     /// A line of output with this pattern.
     Line(String),
-    /// That it says so itself.
+    /// A notification by the process.
     Notice,
-    /// An answer of this address.
+    /// A response from this address.
     Answer(String),
-    /// That this command succeeds.
+    /// The success of this command.
     Success(String),
 }
 
 #[derive(Debug, Clone, Default)]
 pub struct ProbeThread {
     target: ProbeTarget,
-    /// What attempts saw.
+    /// The last observations.
     pub seen: LastObservation,
 }
 
@@ -43,7 +44,7 @@ impl ProbeThread {
             ReadinessCheck::Question(ReadinessQuestion::Command { .. }) => {
                 ProbeTarget::Success(text.strip_prefix("cmd:").unwrap_or(text).trim().to_owned())
             }
-            // The status that is expected is said with the one that came.
+            // The expected status is reported with the received one.
             ReadinessCheck::Question(_) => {
                 ProbeTarget::Answer(text.split('|').next().unwrap_or(text).trim_end().to_owned())
             }
@@ -51,12 +52,12 @@ impl ProbeThread {
         Self { target, seen: LastObservation::default() }
     }
 
-    /// Waits for a job, which has no probe.
+    /// Waits for the end of a job, which has no probe.
     pub fn for_end() -> Self {
         Self { target: ProbeTarget::End, seen: LastObservation::default() }
     }
 
-    /// What is waited for, and in brief what was seen last.
+    /// What is awaited, and briefly what was seen last.
     pub fn now(&self) -> (String, Option<String>) {
         match &self.target {
             ProbeTarget::Process => ("it to run".to_owned(), None),
@@ -72,7 +73,7 @@ impl ProbeThread {
         self.seen.get().map_or_else(|| "no answer yet".to_owned(), |seen| seen.brief())
     }
 
-    /// Why it is not ready, as far as the probe can tell. `last_line` is the last one of its output.
+    /// Why it is not ready, as far as the probe knows. `last_line` is the last line of its output.
     pub fn explanation(&self, last_line: Option<&String>) -> Option<String> {
         Some(match &self.target {
             ProbeTarget::Process => return None,
@@ -91,7 +92,7 @@ impl ProbeThread {
         self.seen.get().map_or_else(|| format!("{target} gave no answer"), |seen| seen.sentence(target))
     }
 
-    /// The same for one that has ended, where it says more than that.
+    /// The same for a service that has ended, if it explains more than that.
     pub fn explanation_of_end(&self) -> Option<String> {
         match &self.target {
             ProbeTarget::Answer(_) | ProbeTarget::Success(_) => {

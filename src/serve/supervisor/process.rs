@@ -1,6 +1,7 @@
-//! The supervisor's process: `envo __supervise STATE_DIR USER_DIR MARK`, started by the first client that needs one, gone when nobody
-//! does. It has the listening socket as its standard input and the lock as its standard output, so that whoever started
-//! it can speak to it at once, and writes what goes wrong with itself to its standard error.
+//! The supervisor's process: `envo __supervise STATE_DIR USER_DIR MARK`, started by the first client that
+//! needs one, ended when it is no longer needed. Its standard input is the listening socket and its standard
+//! output the lock, so that the client that started it can connect at once; its own errors go to its standard
+//! error.
 
 use std::fs::File;
 use std::io;
@@ -24,18 +25,19 @@ use crate::serve::supervisor::listening::Listening;
 use crate::serve::supervisor::memory;
 use crate::serve::supervisor::{Supervisor, SupervisorMessage, SupervisorParts, SupervisorRecord};
 
-/// How long shims that a killed supervisor left have to end their services.
+/// How long the shims of a killed supervisor have to end their services.
 const LEFT_PATIENCE: Duration = Duration::from_secs(3);
-/// How long what has neither a shim nor a supervisor any more has to end.
+/// How long processes with neither a shim nor a supervisor have to end.
 const STRAY_PATIENCE: Duration = Duration::from_secs(1);
 /// The stack of a thread that does little.
 const SMALL_STACK: usize = 128 * 1024;
 
-/// Runs the supervisor of the project whose state is in `state_dir`. `mark`: what tells its processes from those of others;
-/// those that are envo's own have it among their arguments, the same as this one. The process that was started ends at once: the
-/// supervisor is its child, and nobody's.
+/// Runs the supervisor of the project with the state folder `state_dir`. `mark`: identifies its processes;
+/// envo's own have it among their arguments, as this one does. The process that was started ends at once, so
+/// that the supervisor is an orphan.
 ///
 /// # Safety
+///
 /// This process has one thread, as for [`process::fork`].
 pub unsafe fn main(state_dir: &Path, user_dir: Option<&Path>, mark: Option<String>) -> u8 {
     let user_dir = user_dir.filter(|path| path.is_absolute()).map(Path::to_path_buf);
@@ -53,7 +55,7 @@ pub unsafe fn main(state_dir: &Path, user_dir: Option<&Path>, mark: Option<Strin
 
 fn run(state_dir: PathBuf, user_dir: Option<PathBuf>, mark: String) -> io::Result<()> {
     let _ = rustix::process::setsid();
-    // It must not keep a folder from being removed or unmounted.
+    // Its working directory must not keep a folder from being removed or unmounted.
     let _ = std::env::set_current_dir("/");
     process::ignore_signals(&[libc::SIGHUP, libc::SIGPIPE]);
     process::descriptors::raise_limit();
@@ -62,7 +64,7 @@ fn run(state_dir: PathBuf, user_dir: Option<PathBuf>, mark: String) -> io::Resul
     end_what_was_left(&state_dir);
     // SAFETY: `main` has forked this process, and nothing has started a thread in it.
     let keeper = unsafe { ShimForker::fork(&mark, leave_streams) }?;
-    // Not before the keeper was forked, which would have the lock as well.
+    // After forking the forker, which would inherit the lock.
     let listener = UnixListener::from(rustix::io::fcntl_dupfd_cloexec(listener, 3)?);
     let lock = File::from(rustix::io::fcntl_dupfd_cloexec(lock, 3)?);
     let claim = ProjectClaim::new(lock, &listener, &state_dir);
@@ -74,7 +76,7 @@ fn run(state_dir: PathBuf, user_dir: Option<PathBuf>, mark: String) -> io::Resul
     serve_with(&receiver, listener, SupervisorParts { state_dir, user_dir, claim, keeper, mark, sender, reporter })
 }
 
-/// Serves clients until nobody needs anything.
+/// Serves clients until it is no longer needed.
 #[cfg(test)]
 pub(in crate::serve) fn serve(
     (listener, lock): (UnixListener, File),
@@ -118,7 +120,7 @@ fn listen_to_signals(sender: Sender<SupervisorMessage>) -> io::Result<()> {
     Ok(())
 }
 
-/// Hands what commands around services report to whoever listens.
+/// Passes reports of commands around services to the clients that receive events.
 struct EventSender(Mutex<Sender<SupervisorMessage>>);
 
 impl Reporter for EventSender {
@@ -128,8 +130,8 @@ impl Reporter for EventSender {
     }
 }
 
-/// Ends what a supervisor has left that was killed: its shims end their services by themselves, unless they were killed
-/// as well.
+/// Ends what a killed supervisor has left: its shims end their services by themselves, unless they were
+/// killed as well.
 fn end_what_was_left(state_dir: &Path) {
     let Some(mark) = SupervisorRecord::left(state_dir).filter(|mark| !is_of_another(mark, state_dir)) else { return };
     let shims = || tree::with_argument(&mark);
@@ -139,8 +141,8 @@ fn end_what_was_left(state_dir: &Path) {
     SupervisorRecord::forget(state_dir);
 }
 
-/// Whether the mark is that of another project, which still has its lock where it was started: what runs for that is not
-/// ended, whatever the record says.
+/// Whether the mark is that of another project, which still has its lock in its original folder: its
+/// processes are not ended, whatever the record contains.
 fn is_of_another(mark: &str, state_dir: &Path) -> bool {
     let own = socket_path::lock_id(state_dir);
     let started_for =
@@ -148,7 +150,7 @@ fn is_of_another(mark: &str, state_dir: &Path) -> bool {
     started_for.into_iter().any(|other| socket_path::lock_id(Path::new(&other)).is_some_and(|lock| Some(lock) != own))
 }
 
-/// Puts nothing in place of standard input and output.
+/// Leaves standard input and output as they are.
 fn leave_streams() {
     let Ok(null) = File::options().read(true).write(true).open("/dev/null") else { return };
     let _ = rustix::stdio::dup2_stdin(&null);

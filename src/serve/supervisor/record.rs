@@ -1,6 +1,7 @@
-//! That services run, on disk, for the next supervisor to end what is left of them should this one be killed: the mark that
-//! their processes carry, and by what the lock is known. A process is ended only if it proves by its mark that it is this
-//! supervisor's, and the file counts only where it was written: in a copy of the project it is about the original.
+//! Records on disk that services run, so that the next supervisor can end the rest if this one is killed: the
+//! mark of their processes, and the identity of the lock. A process is ended only if its mark proves that it
+//! is this supervisor's, and the file counts only in its original folder: in a copy of the project it
+//! describes the original.
 
 use std::path::{Path, PathBuf};
 
@@ -22,7 +23,7 @@ impl SupervisorRecord {
         Self { path: state_dir.join(FILE), mark: mark.to_owned(), written: false }
     }
 
-    /// Something runs.
+    /// Records that something runs.
     pub fn started(&mut self) {
         if !self.written {
             self.write();
@@ -31,12 +32,12 @@ impl SupervisorRecord {
 
     fn write(&mut self) {
         let Some((device, inode)) = self.path.parent().and_then(socket_path::lock_id) else { return };
-        // A disk that is full keeps no service from running.
+        // A full disk must not keep a service from running.
         let _ = private::replace(&self.path, format!("{} {device} {inode}\n", self.mark).as_bytes());
         self.written = true;
     }
 
-    /// The project's state is in this folder now, with this or another lock.
+    /// Sets the project's new state folder, with this or another lock.
     pub fn move_to(&mut self, state_dir: &Path) {
         self.path = state_dir.join(FILE);
         if self.written {
@@ -44,14 +45,14 @@ impl SupervisorRecord {
         }
     }
 
-    /// Nothing runs any more.
+    /// Records that nothing runs any more.
     pub fn close(&mut self) {
         if std::mem::take(&mut self.written) {
             let _ = std::fs::remove_file(&self.path);
         }
     }
 
-    /// The mark of a supervisor of this project that has left without an end.
+    /// The mark of a supervisor of this project that was killed.
     pub fn left(state_dir: &Path) -> Option<String> {
         let text = String::from_utf8(private::read(&state_dir.join(FILE))?).ok()?;
         let mut words = text.split_ascii_whitespace();
@@ -60,7 +61,7 @@ impl SupervisorRecord {
         (socket_path::lock_id(state_dir) == Some(lock)).then(|| mark.to_owned())
     }
 
-    /// Forgets what was left.
+    /// Removes the record.
     pub fn forget(state_dir: &Path) {
         let _ = std::fs::remove_file(state_dir.join(FILE));
     }

@@ -1,4 +1,4 @@
-//! What clients ask, and what they are answered at once.
+//! Handles the requests of clients and sends the replies that need no waiting.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -174,7 +174,7 @@ impl Supervisor {
         }
     }
 
-    /// Reads a part of a log on a thread of its own: a disk may take its time.
+    /// Reads a part of a log on a thread of its own, since a disk may be slow.
     fn read_log(&mut self, connection: u64, id: u64, at: usize, wanted: LogRange) {
         let (log_dir, name) = (self.log_dir.clone(), self.slots[at].which.name.clone());
         let sender = self.sender.clone();
@@ -190,7 +190,7 @@ impl Supervisor {
         }
     }
 
-    /// Where services stand by their names: an instance, or all of an environment that are for all.
+    /// The nodes with these names: an instance, or all shared instances of an environment.
     fn find(&self, names: &[String]) -> Result<Vec<usize>, RequestRefusal> {
         let mut found = Vec::new();
         for name in names {
@@ -226,8 +226,8 @@ impl Supervisor {
         self.find(names)
     }
 
-    /// Steps, and says what that starts, restarts and leaves as it is: the nodes, what they depend on, and what restarts
-    /// with them.
+    /// Applies an event, and reports what it starts, restarts and leaves unchanged: the nodes, their
+    /// dependencies, and nodes that restart with them.
     fn changes_of(&mut self, nodes: &[usize], happening: Happening) -> UpResult {
         let before: Vec<bool> = (0..self.slots.len()).map(|at| self.machine.is_over(at)).collect();
         self.step(happening);
@@ -245,21 +245,21 @@ impl Supervisor {
         changes
     }
 
-    /// Those of these nodes, and of all that depend on them, that run.
+    /// The running ones among these nodes and their dependents.
     fn running_with(&self, nodes: &[usize]) -> BTreeSet<usize> {
         let depends = |at: &usize| self.machine.with_dependencies([*at]).iter().any(|one| nodes.contains(one));
         (0..self.slots.len()).filter(|at| !self.machine.is_over(*at) && depends(at)).collect()
     }
 
-    /// Nodes in the order in which they start: each after what it depends on.
+    /// Nodes in the order in which they start: each after its dependencies.
     pub(super) fn in_order(&self, nodes: impl IntoIterator<Item = usize>) -> Vec<usize> {
         let mut nodes: Vec<usize> = nodes.into_iter().collect();
-        // What depends on another depends on all that the other depends on, and on the other.
+        // A dependent has all the dependencies of its dependency, and that one.
         nodes.sort_by_cached_key(|at| self.machine.with_dependencies([*at]).len());
         nodes
     }
 
-    /// What nobody holds would stop as soon as it was started.
+    /// A service that is not held would stop as soon as it was started.
     fn refuse_unwanted(&self, nodes: &[usize]) -> Result<(), RequestRefusal> {
         match nodes.iter().find(|at| !self.machine.is_wanted(**at)) {
             None => Ok(()),
@@ -284,7 +284,7 @@ impl Supervisor {
     }
 }
 
-/// Nothing can be started: what is left of descriptors is for those who stop something.
+/// Nothing can be started: the remaining descriptors are for clients that stop something.
 fn too_many_open() -> RequestRefusal {
     let mut refusal =
         RequestRefusal::new("descriptors", "the supervisor of the services has as many open files as it may have");

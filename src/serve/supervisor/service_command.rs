@@ -1,5 +1,5 @@
-//! Commands around services: `commands_pre`, `commands_post`, and whole environments that services wait for. Each runs
-//! on a thread of its own.
+//! Runs commands around services: `commands_pre`, `commands_post`, and jobs. Each runs on a thread of its
+//! own.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -35,7 +35,7 @@ impl ServiceCommand {
         let instances = supervisor.visible_instances(at);
         let mark = supervisor.mark_of(at);
         let slot = &mut supervisor.slots[at];
-        // Their own halt: the user's interrupt reaches them when it is their turn to stop.
+        // Their own interrupt: the user's interrupt reaches them when they are due to stop.
         let halt = Interrupt::default();
         slot.halt = Some(halt.clone());
         let prepared = slot.prepared.clone();
@@ -90,7 +90,7 @@ pub struct CommandFailure {
     pub last_lines: Vec<String>,
 }
 
-/// The end of what a command wrote: its output, then its errors.
+/// The end of a command's output: standard output, then standard error.
 fn last_lines(outcome: &CommandOutcome) -> Vec<String> {
     let mut written = outcome.out.tail(TAIL);
     if !written.is_empty() && !written.ends_with(b"\n") {
@@ -151,7 +151,7 @@ fn unfinished(supervisor: &Supervisor, at: usize, why: &str) -> Happening {
     Happening::Finished(at)
 }
 
-/// Runs the `watch_command` of a service, and tells [`Message::Rebuilt`].
+/// Runs the `watch_command` of a service, and sends [`SupervisorMessage::Rebuilt`].
 pub fn rebuild(supervisor: &mut Supervisor, at: usize) -> Result<(), String> {
     let service = supervisor.slots[at].prepared.definition.service.as_ref();
     let Some(text) = service.and_then(|service| service.watch_command.clone()) else { return Ok(()) };
@@ -166,7 +166,7 @@ pub fn rebuild(supervisor: &mut Supervisor, at: usize) -> Result<(), String> {
     })
 }
 
-/// Runs a job: everything an environment without `serve` has to run.
+/// Runs a job: all commands of an environment without `serve`.
 pub fn start_job(supervisor: &mut Supervisor, at: usize) -> Option<Happening> {
     let work = match ServiceCommand::new(supervisor, at) {
         Ok(work) => work,
@@ -204,7 +204,8 @@ fn spawn_thread(work: impl FnOnce() + Send + 'static) -> Result<(), String> {
     begun.map(drop).map_err(|error| format!("no thread for it: {error}"))
 }
 
-/// The words of a command text with their fields filled in: split first, so that a value with blanks stays one word.
+/// The words of a command with their fields filled in: split first, so that a value with spaces stays one
+/// word.
 pub fn words(text: &str, own: &ServiceInstance, instances: &ServiceInstances) -> Result<Vec<String>, ConfigError> {
     let command = Command::from_words(crate::python_text::shlex::words(text));
     if command.argv.is_empty() || command.exit_rule != ExitRule::Zero {

@@ -1,5 +1,5 @@
-//! What a service's own texts are read with: the ports it was given, the services it depends on, its variables and its
-//! folder. Commands are looked up and probes become questions here; nothing is started.
+//! Resolves a service's own texts, with its ports, its dependencies, its variables and its folder. Commands
+//! are looked up and probes parsed here; nothing is started.
 
 use std::path::PathBuf;
 
@@ -25,13 +25,13 @@ pub struct ServiceContext {
     pub variables: EnvVariables,
 }
 
-/// What has to be done to learn what a probe says.
+/// How a probe is evaluated.
 pub enum ReadinessCheck {
-    /// It is asked.
+    /// By asking.
     Question(ReadinessQuestion),
-    /// A line of output is waited for.
+    /// By a line of output.
     Line(AwaitedLine),
-    /// The process itself tells: that it runs, or that it has ended.
+    /// By the process itself: it runs, or it has ended.
     Process,
 }
 
@@ -60,7 +60,8 @@ impl ServiceContext {
         fields::fill_own(written, &self.own, &self.instances).map_err(text)
     }
 
-    /// Makes a probe's text something to ask. One that waits for news by a socket tells the service where it is.
+    /// Turns a probe's text into a check. A probe that waits for a notification gives the service the path of
+    /// its socket.
     pub fn probe(&mut self, written: &str) -> Result<ReadinessCheck, String> {
         let is_pattern = written.trim_start().starts_with("log:");
         let filled = if is_pattern { self.fill(&literal::in_pattern(written))? } else { self.fill(written)? };
@@ -69,7 +70,7 @@ impl ServiceContext {
             Probe::Tcp { address } => ReadinessQuestion::tcp(&address)?,
             Probe::Unix { path } => ReadinessQuestion::Unix { path: self.cwd.join(path) },
             Probe::Command { .. } => {
-                // Split before its fields are filled in, so that a value with blanks stays one word.
+                // Split before its fields are filled in, so that a value with spaces stays one word.
                 let command = written.trim().strip_prefix("cmd:").unwrap_or_default();
                 let argv = self.command(command)?;
                 ReadinessQuestion::Command { argv, cwd: self.cwd.clone(), variables: self.variables.clone() }

@@ -1,5 +1,5 @@
-//! Starting a service: its fields are filled in, its program looked up, its shim started, and the question prepared that
-//! tells when it is ready.
+//! Starts a service: fills in its fields, looks up its program, starts its shim, and prepares its readiness
+//! check.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -24,14 +24,14 @@ use crate::serve::supervisor::service_command;
 use crate::serve::supervisor::service_context::{ReadinessCheck, ServiceContext};
 use crate::serve::supervisor::{Member, StartReport, Supervisor, SupervisorMessage};
 
-/// The stack of a thread that reads or asks.
+/// The stack of a thread that reads or probes.
 const SMALL_STACK: usize = 256 * 1024;
 
 /// A service that was started.
 pub struct StartedService {
     orders: std::fs::File,
     question: Option<ReadinessQuestion>,
-    /// The beginning of what this instance wrote: its log and the position in it.
+    /// The beginning of this instance's output: its log and the position in it.
     pub log: (PathBuf, u64),
     /// Its first process and its shim, once they are known.
     pub processes: Option<(u32, u32)>,
@@ -39,12 +39,12 @@ pub struct StartedService {
 
 impl StartedService {
     pub fn send(&mut self, order: ShimRequest) {
-        // A shim that has gone needs no order.
+        // A shim that has ended needs no request.
         let _ = self.orders.write_all(&[order.byte()]);
     }
 }
 
-/// What is known before the shim is started.
+/// The values needed before the shim is started.
 struct StartPlan {
     task: ShimTask,
     question: Option<ReadinessQuestion>,
@@ -53,7 +53,7 @@ struct StartPlan {
 
 /// Starts a service or a job.
 pub fn start(supervisor: &mut Supervisor, at: usize) -> Option<Happening> {
-    // Before there is a process: whatever kills this one then, the next one knows of it.
+    // Before there is a process: if this supervisor is killed then, the next one knows of it.
     supervisor.record_start();
     let slot = &mut supervisor.slots[at];
     slot.generation += 1;
@@ -92,7 +92,7 @@ fn plan(supervisor: &mut Supervisor, at: usize, service: &ServiceSettings) -> Re
     supervisor.slots[at].waiting = ProbeThread::new(&asked, &surroundings.fill(&service.ready_text())?);
     match asked {
         ReadinessCheck::Question(asked) => question = Some(asked),
-        // Its url may have what the line will say.
+        // Its url may contain fields from that line.
         ReadinessCheck::Line(line) => wanted = Some(line),
         ReadinessCheck::Process => {}
     }
@@ -120,7 +120,7 @@ fn launch(supervisor: &mut Supervisor, at: usize, plan: StartPlan) -> Result<Sta
     let runs_probes = service.is_some_and(ServiceSettings::runs_probes);
     let slot = &mut supervisor.slots[at];
     if !slot.gets_sockets() {
-        // The ports are free from here on, for the service to take.
+        // The ports are free from here on, for the service to use.
         slot.lease.release();
     }
     let sockets: Vec<BorrowedFd<'_>> = slot.lease.sockets().collect();
@@ -145,13 +145,13 @@ fn launch(supervisor: &mut Supervisor, at: usize, plan: StartPlan) -> Result<Sta
     Ok(StartedService { orders: pipes.orders, question: plan.question, log: position, processes: None })
 }
 
-/// Begins to ask whether a service is ready, on a thread of its own.
+/// Starts the readiness probe of a service, on a thread of its own.
 pub fn probe(supervisor: &mut Supervisor, at: usize) -> Option<Happening> {
     let sender = supervisor.sender.clone();
     let slot = &mut supervisor.slots[at];
     let generation = slot.generation;
     let running = slot.running.as_mut()?;
-    // Without a question it is the watch over its output that answers.
+    // Without a probe of its own, the thread that reads its output decides.
     let question = running.question.take()?;
     let root = running.processes.map(|(_, shim)| shim);
     let service = slot.prepared.definition.service.as_ref()?;
@@ -168,7 +168,7 @@ pub fn probe(supervisor: &mut Supervisor, at: usize) -> Option<Happening> {
     begun.err().map(|text| Happening::ProbeImpossible(at, text))
 }
 
-/// Begins to ask now and then whether a service is alive.
+/// Starts the regular `alive` probe of a service.
 pub fn check_alive(supervisor: &mut Supervisor, at: usize) {
     let begun = alive_question(supervisor, at).and_then(|question| {
         let Some((question, waiting, patience)) = question else { return Ok(()) };
@@ -207,7 +207,7 @@ fn alive_question(
     }
 }
 
-/// Whether a service that has ended early had lost a port to a stranger; it is given others then.
+/// Whether a service that has ended early had lost a port to another program; it gets other ports then.
 pub fn finds_another_port(supervisor: &mut Supervisor, at: usize) -> bool {
     let mark = supervisor.mark_of(at);
     let slot = &mut supervisor.slots[at];
@@ -230,7 +230,7 @@ pub fn finds_another_port(supervisor: &mut Supervisor, at: usize) -> bool {
     true
 }
 
-/// Takes in what a line of its output has said, and what that makes of its `url`.
+/// Stores the fields from a line of its output, and updates its `url`.
 pub fn assign_fields(supervisor: &mut Supervisor, at: usize, said: BTreeMap<String, String>) -> Result<(), String> {
     let instances = supervisor.visible_instances(at);
     let Member { prepared, instance, .. } = &mut supervisor.slots[at];
@@ -241,8 +241,8 @@ pub fn assign_fields(supervisor: &mut Supervisor, at: usize, said: BTreeMap<Stri
     Ok(())
 }
 
-/// Finds out whether something that envo did not start is the service already, and tells [`Message::Looked`]. `false`
-/// when there is nothing to find out.
+/// Checks whether the service already runs without envo having started it, and sends
+/// [`SupervisorMessage::Looked`]. `false` if there is nothing to check.
 pub fn find_another_port(supervisor: &mut Supervisor, at: usize) -> bool {
     let slot = &supervisor.slots[at];
     let service = slot.prepared.definition.service.clone().filter(|_| slot.lease.is_taken());
@@ -261,7 +261,7 @@ pub fn find_another_port(supervisor: &mut Supervisor, at: usize) -> bool {
         })?;
         Ok(true)
     });
-    // What cannot be asked now is told when the service is started.
+    // A probe that cannot run now fails when the service is started.
     begun.unwrap_or(false)
 }
 

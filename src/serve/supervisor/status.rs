@@ -1,4 +1,4 @@
-//! What `ps` tells.
+//! Builds the reply to `ps`.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use crate::execute::tree;
 use crate::serve::protocol::ServiceStatus;
 use crate::serve::supervisor::Supervisor;
 
-/// How often all processes are looked at, however often somebody asks.
+/// The shortest time between two measurements of all processes.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 impl Supervisor {

@@ -1,4 +1,4 @@
-//! Keeping services: what is alive, and what envo did not start.
+//! Tests the `alive` probe, and services that envo did not start.
 
 use std::net::TcpListener;
 
@@ -8,7 +8,7 @@ fn named(number: u16) -> Vec<PortSetting> {
     vec![PortSetting { name: "main".into(), number: Some(number) }]
 }
 
-/// An address of this machine on which nobody listens but the test that asks for it, by its number.
+/// An address of this machine for one test, by its number, on which nothing else listens.
 fn own_address(test: u8) -> String {
     let [.., high, low] = std::process::id().to_be_bytes();
     format!("127.{}.{high}.{low}", 100 + test)
@@ -67,7 +67,7 @@ fn what_does_not_answer_on_the_fixed_port_is_named() {
 
 #[test]
 fn without_anything_to_adopt_the_service_is_envos_own() {
-    // Not of the numbers that the system gives away.
+    // Not one of the numbers that the system assigns.
     let number = 10_042;
     let mut fixture = SupervisorFixture::new().service("db", &[], &noted("db"), |service| {
         by_log(service);
@@ -132,7 +132,7 @@ fn a_service_gets_its_sockets_open_and_the_same_after_a_restart() {
     });
     let stack = fixture.start().unwrap();
     let ports = stack.instances().get("a").unwrap().ports.clone();
-    // The supervisor listens with the service: whoever connects while it restarts is not refused.
+    // The supervisor listens with the service: clients that connect while it restarts are not refused.
     assert!(std::net::TcpStream::connect(("127.0.0.1", ports[0].1)).is_ok());
     stack.stop().unwrap();
     let start = "mine\n2 http:admin\n";
@@ -153,7 +153,7 @@ fn a_service_with_sockets_that_cannot_be_started_says_why() {
     assert!(failure.starts_with("`a` cannot be started: `serve = ./no-such-program`: No such file"), "{failure}");
 }
 
-/// Changes a file in one step, which can only be one change.
+/// Changes a file in one step, which is seen as only one change.
 fn replace(fixture: &SupervisorFixture, name: &str) {
     fs::write(fixture.path("new"), "new").unwrap();
     fs::rename(fixture.path("new"), fixture.path(name)).unwrap();
