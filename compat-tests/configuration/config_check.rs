@@ -173,7 +173,7 @@ fn services_are_looked_at_together_with_all_that_needs_them() {
                  [testenv:e]\nserve = x\nports = a=1, b=1\n[testenv:f]\ndepends = e\ncommands = x {service:e:b}\n";
     let outcome = check(wrong).ends_with(1);
     for problem in [
-        "`app` (tox.ini:12) asks for `nothing` of `one`",
+        "`app` (tox.ini:12) uses `nothing` of `one`",
         "`app` (tox.ini:12) names the service `two`, which is not in its `depends`",
         "both have port 5432",
         "circular dependency of services: c → d → c",

@@ -126,7 +126,7 @@ fn a_job_is_left_out_for_the_same_start_and_that_is_said() {
     let gate = Gate::new();
     let project = in_memory(&gate);
     up(&project);
-    up(&project).says("prepare: skipped (already done for what it depends on; `envo up --force` runs it)\n");
+    up(&project).says("prepare: skipped (already done for its dependencies; `envo up --force` runs it)\n");
     project.run(["up", "-e", "app", "--wait", "--force"]).succeeds().never_says("skipped");
     assert_eq!(gate.all(), ["store up", "prepared", "prepared"]);
     project.run(["down"]).succeeds();

@@ -108,7 +108,7 @@ fn services_can_be_seen_and_stopped_when_the_supervisor_has_no_descriptors_left(
     project
         .run(["up", "-e", "s1"])
         .ends_with(1)
-        .explains("the supervisor of the services has as many open files as it may have")
+        .explains("the supervisor of the services has reached its limit of open files")
         .explains("`envo stop NAME` and `envo down NAME` make room");
     assert_eq!(first.ps().len(), 1);
     assert!(open_files(pid) <= 40);

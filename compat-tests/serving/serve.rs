@@ -294,7 +294,7 @@ fn what_commands_and_variables_ask_for_is_checked_before_anything_starts() {
     assert!(outcome.stdout.contains(first), "{outcome:?}");
     assert_snapshot!(outcome.stderr, @"
     help: write `depends = cache` in `app`
-    help: another mistake: `set_env` of `app` (tox.ini:8) asks for `uri` of `db` (tox.ini:4), which has no such field: there are url, urls, host, port, port:NAME and the named groups of its `ready = log:…`
+    help: another mistake: `set_env` of `app` (tox.ini:8) uses `uri` of `db` (tox.ini:4), which has no such field: the fields are url, urls, host, port, port:NAME and the named groups of its `ready = log:…`
     ");
     let toml = "no_package = true\n[env.db]\nserve = [\"python\", \"-c\", \"1\"]\n[env.web]\nserve = [\"x\"]\n\
                 set_env = { URL = \"{service:db:host}\" }\n";
@@ -355,7 +355,7 @@ fn what_is_wrong_with_addresses_is_told_once_with_its_line() {
                http://{host}:{port}/{nope}\n";
     let outcome = Project::new().ini(ini).run(["serve"]).ends_with(254);
     assert!(outcome.stdout.contains("`host = no host` of `web` (tox.ini:6) is neither an address nor a name"));
-    assert!(outcome.stderr.contains("`url` of `web` (tox.ini:7) has `{nope}`, which is no field"), "{outcome:?}");
+    assert!(outcome.stderr.contains("`url` of `web` (tox.ini:7) has `{nope}`, which is not a field"), "{outcome:?}");
     // What only the system knows.
     let ini = "[tox]\nno_package = true\n[testenv:web]\nserve = x {port}\nports = http\nhost = 192.0.2.1\n";
     let outcome = Project::new().ini(ini).run(["serve"]).ends_with(1);

@@ -194,7 +194,7 @@ class Project:
             if connection is None:
                 connection = opened = Connection.open(answer["socket"], state=self.listing["state"])
             if connection is None:
-                raise envo.SupervisorGone("the supervisor of the services has gone")
+                raise envo.SupervisorGone("the supervisor of the services has ended")
             child.stdin.close()
             try:
                 up = {"want": answer["want"], "services": answer["services"], "wait": True, "keep": keep}
@@ -349,7 +349,7 @@ class Lease:
         # A forked process must not mix its questions with those of the process it comes from.
         connection = self.project.connect()
         if connection is None:
-            raise envo.SupervisorGone("the supervisor of the services has gone")
+            raise envo.SupervisorGone("the supervisor of the services has ended")
         self.connection = connection
         return connection
 

@@ -98,7 +98,7 @@ class Connection:
 
     def _gone(self) -> "envo.SupervisorGone":
         self.close()
-        return envo.SupervisorGone("the supervisor of the services has gone")
+        return envo.SupervisorGone("the supervisor of the services has ended")
 
     def fileno(self) -> int:
         return self._stream.fileno()

@@ -80,11 +80,11 @@ fn wait_for_the_end(place: &SupervisorLocation, mut running: BTreeSet<String>, i
             }
             ClientMessage::Answer(_, Err(refused)) => return Err(refused.into()),
             // News that come before the answer are part of it.
-            ClientMessage::News(TimedEvent::Service(news)) if known && is_over(&news.state) => {
+            ClientMessage::Event(TimedEvent::Service(news)) if known && is_over(&news.state) => {
                 running.remove(&news.service);
             }
             ClientMessage::Interrupted | ClientMessage::End => return Ok(()),
-            ClientMessage::Answer(..) | ClientMessage::News(_) | ClientMessage::Late => {}
+            ClientMessage::Answer(..) | ClientMessage::Event(_) | ClientMessage::Late => {}
         }
     }
     Ok(())

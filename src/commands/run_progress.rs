@@ -190,11 +190,11 @@ pub fn execute_events(options: &Options) -> Result<i32> {
     let limit = WaitLimit { interrupt: Some((&interrupt, 0)), until: None };
     loop {
         match client.receive(&limit)? {
-            ClientMessage::News(TimedEvent::Unknown) => {}
-            ClientMessage::News(news) if options.services.json => {
+            ClientMessage::Event(TimedEvent::Unknown) => {}
+            ClientMessage::Event(news) if options.services.json => {
                 plain::out(&format!("{}\n", serde_json::to_string(&news)?))
             }
-            ClientMessage::News(news) => {
+            ClientMessage::Event(news) => {
                 if concerns(&news, &options.services.names) {
                     plain::out(&described(&news));
                 }

@@ -20,16 +20,16 @@ pub fn state_folder(options: &Options) -> Result<SupervisorLocation> {
     let configured = configured(options);
     if let Ok(Some((work_dir, root))) = &configured {
         let place = at(&work_dir.join(STATE_FOLDER))?;
-        if options.work_dir.is_some() || place.connect().is_somebody() {
+        if options.work_dir.is_some() || place.connect().is_listening() {
             return Ok(place);
         }
         // Services may still run from before `work_dir` was changed.
         let before = likely(root, options).into_iter().filter(|folder| folder.is_dir());
         let mut before = before.filter_map(|folder| at(&folder).ok());
-        return Ok(before.find(|before| before.connect().is_somebody()).unwrap_or(place));
+        return Ok(before.find(|before| before.connect().is_listening()).unwrap_or(place));
     }
     let traces: Vec<SupervisorLocation> = traces(options).iter().filter_map(|trace| at(trace).ok()).collect();
-    let found = traces.iter().find(|place| place.connect().is_somebody()).or(traces.first());
+    let found = traces.iter().find(|place| place.connect().is_listening()).or(traces.first());
     match (configured, found) {
         (Err(error), Some(found)) => {
             let folder = found.state_dir.parent().unwrap_or(&found.state_dir).display();

@@ -111,7 +111,7 @@ fn no_command(graph: &ServiceGraph, _: &ServiceCheckContext<'_>, errors: &mut Ve
         for (key, text) in [("serve", Some(&service.serve)), ("watch_command", service.watch_command.as_ref())] {
             let Some(text) = text.filter(|text| !is_command(text)) else { continue };
             let place = key_of(member, key);
-            let what = if is_open(text) { "whose quote is not closed" } else { "which names no program" };
+            let what = if is_open(text) { "whose quote is not closed" } else { "which does not name a program" };
             let message = format!("`{key}` of {place} is `{text}`, {what}");
             errors.push(ConfigError::handled(message).hint("write a program and its arguments, without a leading `-`"));
         }
@@ -135,11 +135,11 @@ fn cycle(graph: &ServiceGraph, _: &ServiceCheckContext<'_>, errors: &mut Vec<Con
     errors.extend(graph.cycles().iter().map(|cycle| cycle_error(graph, cycle)));
 }
 
-fn cycle_error(graph: &ServiceGraph, circle: &[usize]) -> ConfigError {
-    let names: Vec<&str> = circle.iter().chain(circle.first()).map(|at| graph.members[*at].name.as_str()).collect();
+fn cycle_error(graph: &ServiceGraph, cycle: &[usize]) -> ConfigError {
+    let names: Vec<&str> = cycle.iter().chain(cycle.first()).map(|at| graph.members[*at].name.as_str()).collect();
     let mut error = ConfigError::handled(format!("circular dependency of services: {}", names.join(" → ")));
-    for (position, at) in circle.iter().enumerate() {
-        let (member, next) = (&graph.members[*at], &graph.members[circle[(position + 1) % circle.len()]]);
+    for (position, at) in cycle.iter().enumerate() {
+        let (member, next) = (&graph.members[*at], &graph.members[cycle[(position + 1) % cycle.len()]]);
         error = error.hint(format!("{} depends on `{}`", member.location(), next.name));
         if let Some(InheritedFrom { from, remedy }) = &member.depends_inherited {
             let name = &member.name;
@@ -279,10 +279,10 @@ fn bad_probe(graph: &ServiceGraph, _: &ServiceCheckContext<'_>, errors: &mut Vec
             let Some(text) = text else { continue };
             let wrong = match Probe::parse(&text) {
                 Ok(Probe::Log { .. } | Probe::Notify | Probe::Exit) if key == "alive" => {
-                    Some(ConfigError::handled("such a probe answers only once"))
+                    Some(ConfigError::handled("such a probe succeeds only once"))
                 }
                 Ok(_) if key == "alive" && ends(service) => {
-                    Some(ConfigError::handled("with `ready = exit` it has ended when it is ready"))
+                    Some(ConfigError::handled("with `ready = exit` it has ended by the time it is ready"))
                 }
                 Ok(Probe::Log { pattern }) => {
                     regex::bytes::Regex::new(&pattern).err().map(|error| ConfigError::handled(one_line(&error)))
@@ -302,7 +302,7 @@ fn bad_probe(graph: &ServiceGraph, _: &ServiceCheckContext<'_>, errors: &mut Vec
 fn one_line(error: &regex::Error) -> String {
     let text = error.to_string();
     let last = text.lines().last().unwrap_or_default();
-    format!("this is no regular expression: {}", last.strip_prefix("error: ").unwrap_or(last))
+    format!("invalid regular expression: {}", last.strip_prefix("error: ").unwrap_or(last))
 }
 
 /// Why an address can never be probed, whatever the values of its fields.
@@ -329,7 +329,7 @@ fn ambiguous_variable(graph: &ServiceGraph, context: &ServiceCheckContext<'_>, e
         for (one, other) in clashes(graph, context, members, |_, _| true) {
             errors.push(
                 ConfigError::handled(format!(
-                    "{} and {} would both be told to others as `{prefix}_URL`",
+                    "{} and {} would both define `{prefix}_URL`",
                     graph.members[one].location(),
                     graph.members[other].location()
                 ))
@@ -344,10 +344,8 @@ fn nothing_to_adopt(graph: &ServiceGraph, _: &ServiceCheckContext<'_>, errors: &
         let place = key_of(member, "adopt");
         if service.ports.iter().all(|port| port.number.is_none()) {
             errors.push(
-                ConfigError::handled(format!(
-                    "{place} is to `adopt` what answers on its port, and has no port with a number"
-                ))
-                .hint("write `ports = NAME=NUMBER`"),
+                ConfigError::handled(format!("{place} has `adopt`, which needs a port with a number"))
+                    .hint("write `ports = NAME=NUMBER`"),
             );
         } else if matches!(
             Probe::parse(&service.ready_text()),
@@ -355,7 +353,7 @@ fn nothing_to_adopt(graph: &ServiceGraph, _: &ServiceCheckContext<'_>, errors: &
         ) {
             errors.push(
                 ConfigError::handled(format!(
-                    "{place} is to `adopt` what answers already, which `ready = {}` cannot find out",
+                    "{place} has `adopt`, but `ready = {}` cannot check a running program",
                     service.ready_text()
                 ))
                 .hint("write a `tcp://`, `http://`, `unix://` or `cmd:` probe"),
@@ -369,7 +367,7 @@ fn no_sockets(graph: &ServiceGraph, _: &ServiceCheckContext<'_>, errors: &mut Ve
         if service.listen_fds && service.ports.is_empty() {
             errors.push(
                 ConfigError::handled(format!(
-                    "{} is to get `listen_fds`, and has no `ports`",
+                    "{} has `listen_fds` but declares no `ports`",
                     key_of(member, "listen_fds")
                 ))
                 .hint("write `ports = NAME`"),
@@ -383,10 +381,10 @@ fn watch_command_alone(graph: &ServiceGraph, _: &ServiceCheckContext<'_>, errors
         if service.watch_command.is_some() && service.watch.iter().all(|pattern| pattern.starts_with('!')) {
             errors.push(
                 ConfigError::handled(format!(
-                    "{} has a `watch_command`, and `watch` names nothing to watch",
+                    "{} has a `watch_command`, but its `watch` is empty",
                     key_of(member, "watch_command")
                 ))
-                .hint("write paths or globs, as in `watch = src/**/*.py`"),
+                .hint("write paths or globs, for example `watch = src/**/*.py`"),
             );
         }
     }

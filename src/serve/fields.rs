@@ -73,7 +73,7 @@ impl ServiceInstance {
         if field == "url" {
             let no_url = || {
                 ConfigError::handled(format!("`{}` has no url", self.name))
-                    .hint("give it `ports` or say its `url` in its own section")
+                    .hint("set `ports` or `url` in its own section")
             };
             return self.url.clone().ok_or_else(no_url);
         }

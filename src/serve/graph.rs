@@ -296,7 +296,7 @@ mod tests {
             job("app", &["web", "lint"]),
         ];
         let graph = ServiceGraph::needed(&all, &["app".to_owned()], &[]);
-        assert_eq!(names(&graph), ["db", "migrate", "web", "app"], "for `lint` it is order alone");
+        assert_eq!(names(&graph), ["db", "migrate", "web", "app"], "for `lint` it only means order");
         assert_eq!(graph.dependencies, [vec![1], vec![], vec![0], vec![2]]);
         assert_eq!(names(&ServiceGraph::needed(&all, &["other".to_owned()], &[])), ["other"]);
         assert!(names(&ServiceGraph::needed(&all, &["nothing".to_owned()], &[])).is_empty());
@@ -321,7 +321,7 @@ mod tests {
             graph.members.into_iter().map(|member| member.name).collect::<Vec<_>>()
         };
         assert_eq!(needed("app", &[]), ["db", "api", "migrate", "seed", "app"]);
-        assert_eq!(needed("app", &["app", "seed"]), ["db", "api", "app"], "it is run for its own sake");
+        assert_eq!(needed("app", &["app", "seed"]), ["db", "api", "app"], "it was selected to run");
         assert_eq!(needed("report", &[]), ["report"]);
         let graph = ServiceGraph::new(all.clone());
         assert_eq!(graph.dependencies[6], [1, 4]);

@@ -27,14 +27,14 @@ mod keeping;
 /// Not a test: the tests below start it as their shim forker, since the test program is not envo.
 #[test]
 #[ignore = "is started by other tests, with a socket as its standard input"]
-fn acts_as_keeper() {
+fn acts_as_forker() {
     let mark = std::env::args().next_back().unwrap();
     // SAFETY: with `--test-threads=1` the only test runs on the thread that the process began with.
     assert_eq!(unsafe { shim::forker::main(&mark) }, 0);
 }
 
-fn keeper_program(mark: &str) -> shim::forker::ShimProgram {
-    let arguments = ["serve::tests::acts_as_keeper", "--exact", "--ignored", "--nocapture", "--test-threads=1", mark];
+fn forker_program(mark: &str) -> shim::forker::ShimProgram {
+    let arguments = ["serve::tests::acts_as_forker", "--exact", "--ignored", "--nocapture", "--test-threads=1", mark];
     shim::forker::ShimProgram {
         program: std::env::current_exe().unwrap(),
         arguments: arguments.into_iter().map(Into::into).collect(),
@@ -172,10 +172,10 @@ impl SupervisorFixture {
         let mut place = self.place();
         let (listener, lock) = (place.listen().unwrap(), place.try_lock().unwrap().unwrap());
         let mark = shim::instance_mark::supervisor(&shim::instance_mark::project(&place.state_dir));
-        let keeper = shim::forker::ShimForker::start(keeper_program(&mark)).unwrap();
+        let forker = shim::forker::ShimForker::start(forker_program(&mark)).unwrap();
         let state_dir = place.state_dir;
         self.supervisor = Some(std::thread::spawn(move || {
-            supervisor::process::serve((listener, lock), keeper, mark, state_dir).unwrap()
+            supervisor::process::serve((listener, lock), forker, mark, state_dir).unwrap()
         }));
     }
 
@@ -366,9 +366,9 @@ fn the_shim_ends_everything_when_envo_is_gone() {
     let fixture = SupervisorFixture::new();
     let script = "( trap '' TERM; sleep 1001 ) & echo $! > stubborn\nsetsid sleep 1002 & echo $! > daemon\n\
                   echo $$ > leader\necho up\nexec sleep 1003";
-    let mut keeper = shim::forker::ShimForker::start(keeper_program("nobody")).unwrap();
-    let shim::forker::ServicePipes { mut orders, mut output, mut news } =
-        keeper.shim(false, &fixture.path("log"), &[]).unwrap();
+    let mut forker = shim::forker::ShimForker::start(forker_program("unused")).unwrap();
+    let shim::forker::ServicePipes { mut requests, mut output, mut events } =
+        forker.shim(false, &fixture.path("log"), &[]).unwrap();
     let mut variables = EnvVariables::default();
     variables.set("PATH", "/usr/bin:/bin");
     ShimTask {
@@ -379,7 +379,7 @@ fn the_shim_ends_everything_when_envo_is_gone() {
         variables,
         stop_signal: libc::SIGTERM,
     }
-    .write(&mut orders)
+    .write(&mut requests)
     .unwrap();
     let mut seen = Vec::new();
     while !seen.ends_with(b"up\n") {
@@ -387,28 +387,28 @@ fn the_shim_ends_everything_when_envo_is_gone() {
         assert_eq!(output.read(&mut byte).unwrap(), 1);
         seen.extend(byte);
     }
-    drop(orders);
-    let mut told = String::new();
-    news.read_to_string(&mut told).unwrap();
+    drop(requests);
+    let mut received = String::new();
+    events.read_to_string(&mut received).unwrap();
     for kind in ["leader", "stubborn", "daemon"] {
         assert!(!alive(&fixture.file(kind)), "{kind} is left");
     }
-    let news: Vec<ShimEvent> = told.lines().filter_map(|line| ShimEvent::from_line(line.as_bytes())).collect();
-    assert!(matches!(news[..], [ShimEvent::Started { .. }, ShimEvent::Exited(-15), ShimEvent::Gone]), "{news:?}");
+    let events: Vec<ShimEvent> = received.lines().filter_map(|line| ShimEvent::from_line(line.as_bytes())).collect();
+    assert!(matches!(events[..], [ShimEvent::Started { .. }, ShimEvent::Exited(-15), ShimEvent::Gone]), "{events:?}");
 }
 
 #[test]
 fn a_keeper_that_was_killed_is_replaced() {
     let fixture = SupervisorFixture::new();
-    let mut keeper = shim::forker::ShimForker::start(keeper_program("nobody")).unwrap();
-    keeper.kill();
-    let mut pipes = keeper.shim(false, &fixture.path("log"), &[]).unwrap();
+    let mut forker = shim::forker::ShimForker::start(forker_program("unused")).unwrap();
+    forker.kill();
+    let mut pipes = forker.shim(false, &fixture.path("log"), &[]).unwrap();
     let (program, arguments) = ("sh".into(), vec!["-c".into(), "echo here".into()]);
     let mut variables = EnvVariables::default();
     variables.set("PATH", "/usr/bin:/bin");
     let cwd = fixture.folder.path().to_path_buf();
     ShimTask { program, arguments, cwd, log: fixture.path("log"), variables, stop_signal: libc::SIGTERM }
-        .write(&mut pipes.orders)
+        .write(&mut pipes.requests)
         .unwrap();
     let mut output = String::new();
     pipes.output.read_to_string(&mut output).unwrap();

@@ -18,7 +18,7 @@ pub(super) fn one_command(key: &str, text: &str) -> Result<String, ConfigError> 
     let mut lines = joined.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     let first = lines.next().unwrap_or_default().to_owned();
     if first.is_empty() {
-        return Err(ConfigError::handled(format!("`{key} = {text}`: there is no command in it")));
+        return Err(ConfigError::handled(format!("`{key} = {text}`: the command is empty")));
     }
     match lines.next() {
         None => Ok(first),

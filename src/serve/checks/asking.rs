@@ -50,7 +50,7 @@ pub(super) fn own_field(graph: &ServiceGraph, _: &ServiceCheckContext<'_>, error
                 };
                 let named: Vec<&str> = service.ports.iter().map(|port| port.name.as_str()).collect();
                 let mut error = ConfigError::handled(format!(
-                    "`{key}` of {} has `{written}`, which it has no port for",
+                    "`{key}` of {} uses `{written}` but declares no such port",
                     key_of(member, key)
                 ));
                 if let Some(near) = field.and_then(|field| nearest(field, named.iter().copied())) {
@@ -79,7 +79,7 @@ pub(super) fn unknown_field(graph: &ServiceGraph, _: &ServiceCheckContext<'_>, e
                     continue;
                 }
                 let place = key_of(member, key);
-                let error = ConfigError::handled(format!("`{key}` of {place} has `{{{field}}}`, which is no field"));
+                let error = ConfigError::handled(format!("`{key}` of {place} has `{{{field}}}`, which is not a field"));
                 let names = ["host", "port", "instance"].into_iter().chain(groups.iter().map(String::as_str));
                 errors.push(match nearest(field, names) {
                     Some(near) => error.hint(format!("did you mean `{{{near}}}`?")),
@@ -125,10 +125,11 @@ pub(super) fn service_not_in_depends(
                 let gives_order = member.depends.iter().any(|pattern| glob::matches(pattern, name));
                 errors.push(if gives_order && context.known.contains(name) {
                     ConfigError::handled(format!(
-                        "`{key}` of {place} asks for an address of `{name}`, which is not a service: it has no `serve` key"
+                        "`{key}` of {place} uses an address of `{name}`, which is not a service: it has no `serve` key"
                     ))
                 } else {
-                    let message = format!("`{key}` of {place} names the service `{name}`, which is not in its `depends`");
+                    let message =
+                        format!("`{key}` of {place} names the service `{name}`, which is not in its `depends`");
                     ConfigError::handled(message).hint(format!("write `depends = {name}` in `{}`", member.name))
                 });
             }
@@ -162,11 +163,11 @@ pub(super) fn not_a_service(graph: &ServiceGraph, context: &ServiceCheckContext<
         {
             errors.push(
                 ConfigError::handled(format!(
-                    "`{key}` of {} asks for `{field}` of `{}`, which is not a service: it has no `serve` key",
+                    "`{key}` of {} uses `{field}` of `{}`, which is not a service: it has no `serve` key",
                     key_of(member, key),
                     other.name
                 ))
-                .hint("what runs before a service and then ends has no address"),
+                .hint("a job, which runs before a service and then ends, has no address"),
             );
         }
     }
@@ -200,7 +201,7 @@ fn has_field(service: &ServiceSettings, field: &str) -> Result<(), String> {
         None if matches!(field, "url" | "urls") => Err("neither `ports` nor `url`".to_owned()),
         None if field == "instance" => Ok(()),
         _ => {
-            Err("no such field: there are url, urls, host, port, port:NAME and the named groups of its `ready = log:…`"
+            Err("no such field: the fields are url, urls, host, port, port:NAME and the named groups of its `ready = log:…`"
                 .to_owned())
         }
     }

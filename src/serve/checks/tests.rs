@@ -91,7 +91,7 @@ fn only_services_in_depends_can_be_asked_for_their_fields() {
 #[test]
 fn bad_probes_and_signals_are_found_before_anything_starts() {
     let ready = |text: &str| messages(vec![with("a", |one| one.ready = Some(text.into()))], &[]);
-    assert!(ready("log:(").concat().ends_with(": this is no regular expression: unclosed group"));
+    assert!(ready("log:(").concat().ends_with(": invalid regular expression: unclosed group"));
     assert!(ready("nonsense").concat().contains("is not a probe"));
     assert!(ready("log:up (?P<port>[0-9]+)").is_empty());
     assert!(messages(vec![with("a", |one| one.alive = Some("exit".into()))], &[]).concat().contains("only once"));
@@ -141,10 +141,10 @@ fn fields_that_will_never_be_there_are_found_before_anything_starts() {
         messages(vec![asking, with("db", change), job], &["db", "job"])
     };
     let nothing = |_: &mut ServiceSettings| {};
-    assert_eq!(serve("x {port}", nothing), ["`serve` of `a` (tox.ini:1) has `{port}`, which it has no port for"]);
+    assert_eq!(serve("x {port}", nothing), ["`serve` of `a` (tox.ini:1) uses `{port}` but declares no such port"]);
     assert_eq!(
         serve("{service:db:url}", nothing),
-        ["`serve` of `a` (tox.ini:1) asks for `url` of `db` (tox.ini:2), which has neither `ports` nor `url`"]
+        ["`serve` of `a` (tox.ini:1) uses `url` of `db` (tox.ini:2), which has neither `ports` nor `url`"]
     );
     assert!(serve("{service:db:url}", |db| db.url = Some("x://y".into())).is_empty());
     assert!(serve("{service:db:host}", nothing).is_empty());
@@ -154,7 +154,7 @@ fn fields_that_will_never_be_there_are_found_before_anything_starts() {
     assert!(serve("{service:db:port:sql}", named).concat().contains("no port named `sql`"));
     assert_eq!(
         serve("{service:job:url}", nothing),
-        ["`serve` of `a` (tox.ini:1) asks for `url` of `job`, which is not a service: it has no `serve` key"]
+        ["`serve` of `a` (tox.ini:1) uses `url` of `job`, which is not a service: it has no `serve` key"]
     );
     let mut typed = with("a", |one| {
         one.ports = ports(&[("http", None)]);
@@ -170,7 +170,7 @@ fn fields_that_will_never_be_there_are_found_before_anything_starts() {
 fn two_services_cannot_be_told_by_the_same_variables() {
     assert_eq!(
         messages(vec![service("a-b", &[]), service("A.b", &[])], &[]),
-        ["`a-b` (tox.ini:3) and `A.b` (tox.ini:3) would both be told to others as `ENVO_A_B_URL`"]
+        ["`a-b` (tox.ini:3) and `A.b` (tox.ini:3) would both define `ENVO_A_B_URL`"]
     );
 }
 
@@ -187,7 +187,7 @@ fn keys_that_can_never_do_anything_are_found() {
         .contains("which `ready = log:up` cannot find out")
     );
     assert!(one(|a| a.listen_fds = true).contains("`listen_fds`, and has no `ports`"));
-    assert!(one(|a| a.watch_command = Some("x".into())).contains("names nothing to watch"));
+    assert!(one(|a| a.watch_command = Some("x".into())).contains("`watch` is empty"));
     assert!(
         one(|a| {
             a.ready = Some("exit".into());
@@ -214,28 +214,28 @@ fn variables_and_commands_ask_for_what_is_there_and_is_in_depends() {
         service: Some(ServiceSettings { location: "tox.ini:2".into(), ..ServiceSettings::new("x") }),
         ..job("db", &[])
     };
-    let told = |member: GraphMember| messages(vec![db(), member], &["db", "app", "migrate"]);
+    let check = |member: GraphMember| messages(vec![db(), member], &["db", "app", "migrate"]);
     assert_eq!(
-        told(asks(job("app", &[]), "commands", "curl {service:db:host}")),
+        check(asks(job("app", &[]), "commands", "curl {service:db:host}")),
         ["`commands` of `app` (tox.ini:9) names the service `db`, which is not in its `depends`"]
     );
     assert_eq!(
-        told(asks(service("app", &["db"]), "set_env", "DB={service:db:url}")),
-        ["`set_env` of `app` (tox.ini:9) asks for `url` of `db` (tox.ini:2), which has neither `ports` nor `url`"]
+        check(asks(service("app", &["db"]), "set_env", "DB={service:db:url}")),
+        ["`set_env` of `app` (tox.ini:9) uses `url` of `db` (tox.ini:2), which has neither `ports` nor `url`"]
     );
     assert_eq!(
-        told(asks(job("app", &["mig*"]), "commands_pre", "{service:migrate:url}")),
+        check(asks(job("app", &["mig*"]), "commands_pre", "{service:migrate:url}")),
         [
-            "`commands_pre` of `app` (tox.ini:9) asks for an address of `migrate`, which is not a service: it has no `serve` \
+            "`commands_pre` of `app` (tox.ini:9) uses an address of `migrate`, which is not a service: it has no `serve` \
           key"
         ]
     );
-    assert!(told(asks(job("app", &["db"]), "commands", "curl {service:db:host}")).is_empty());
-    assert!(told(asks(service("app", &[]), "commands", "{service:db:host}")).is_empty(), "it runs `serve` instead");
+    assert!(check(asks(job("app", &["db"]), "commands", "curl {service:db:host}")).is_empty());
+    assert!(check(asks(service("app", &[]), "commands", "{service:db:host}")).is_empty(), "it runs `serve` instead");
 }
 
 #[test]
-fn addresses_that_can_never_be_asked_are_told() {
+fn addresses_that_can_never_be_asked_are_reported() {
     let wrong = |text: &str| {
         let member = with("a", |service| {
             service.ports = vec![PortSetting { name: "http".into(), number: None }];
@@ -255,7 +255,7 @@ fn addresses_that_can_never_be_asked_are_told() {
 
 #[test]
 fn a_field_in_an_address_that_nothing_fills_in_is_told_with_its_line() {
-    let told = |ready: &str, url: &str| {
+    let check = |ready: &str, url: &str| {
         let change = |service: &mut ServiceSettings| {
             service.ports = ports(&[("http", None)]);
             (service.ready, service.url) = (Some(ready.into()), Some(url.into()));
@@ -268,26 +268,26 @@ fn a_field_in_an_address_that_nothing_fills_in_is_told_with_its_line() {
         ("log:t=(?P<token>.*)", "http://{host}:{port}/?t={token}"),
         ("cmd:test \"{a}\"", "plain"),
     ] {
-        assert_eq!(told(ready, url), [], "{ready} {url}");
+        assert_eq!(check(ready, url), [], "{ready} {url}");
     }
-    let errors = told("http://{hots}:{port}/", "http://{host}:{port}/{nope}");
+    let errors = check("http://{hots}:{port}/", "http://{host}:{port}/{nope}");
     let messages: Vec<&str> = errors.iter().map(|error| error.message.as_str()).collect();
     let expected = [
-        "`ready` of `a` (tox.ini:1) has `{hots}`, which is no field",
-        "`url` of `a` (tox.ini:7) has `{nope}`, which is no field",
+        "`ready` of `a` (tox.ini:1) has `{hots}`, which is not a field",
+        "`url` of `a` (tox.ini:7) has `{nope}`, which is not a field",
     ];
     assert_eq!(messages, expected);
     assert_eq!(errors[0].hints, ["did you mean `{host}`?"]);
-    assert!(!told("tcp://{token}:1", "x").is_empty() && !told("tcp://{host}:1", "{service:x}").is_empty());
+    assert!(!check("tcp://{token}:1", "x").is_empty() && !check("tcp://{host}:1", "{service:x}").is_empty());
 }
 
 #[test]
 fn a_host_is_an_address_or_a_name() {
-    let told = |host: &str| messages(vec![with("a", |service| service.host = host.into())], &[]);
+    let check = |host: &str| messages(vec![with("a", |service| service.host = host.into())], &[]);
     for good in ["127.0.0.1", "::1", "[::1]", "fe80::1%eth0", "localhost", "db_1.example.org", "0.0.0.0"] {
-        assert_eq!(told(good), [""; 0], "{good}");
+        assert_eq!(check(good), [""; 0], "{good}");
     }
     for bad in ["not a host", "http://x", "127.0.0.1:80", "a/b", "[::1"] {
-        assert_eq!(told(bad), [format!("`host = {bad}` of `a` (tox.ini:1) is neither an address nor a name")]);
+        assert_eq!(check(bad), [format!("`host = {bad}` of `a` (tox.ini:1) is neither an address nor a name")]);
     }
 }

@@ -148,8 +148,8 @@ impl HeldServices {
                 ClientMessage::Answer(answered, answer) if answered == id => return Ok(WaitEnd::Answer(answer)),
                 ClientMessage::Answer(0, Err(refused)) => return Ok(WaitEnd::Answer(Err(refused))),
                 ClientMessage::Answer(..) => {}
-                ClientMessage::News(news) => {
-                    self.handle(news);
+                ClientMessage::Event(event) => {
+                    self.handle(event);
                     if id != RELEASE && !self.failures.is_empty() {
                         return Ok(WaitEnd::Failed);
                     }
@@ -176,16 +176,16 @@ impl HeldServices {
     }
 
     /// Shows the events about these services.
-    fn handle(&mut self, news: TimedEvent) {
-        match news {
-            TimedEvent::Service(news) => {
-                let Some(state) = self.states.get_mut(&news.service) else { return };
-                state.clone_from(&news.state);
-                if let Some(text) = news.text {
-                    if news.state == "ready" {
-                        self.announced.insert(news.service.clone());
+    fn handle(&mut self, event: TimedEvent) {
+        match event {
+            TimedEvent::Service(event) => {
+                let Some(state) = self.states.get_mut(&event.service) else { return };
+                state.clone_from(&event.state);
+                if let Some(text) = event.text {
+                    if event.state == "ready" {
+                        self.announced.insert(event.service.clone());
                     }
-                    self.reporter.event(RunEvent::Service { service: news.service, state: news.state, text });
+                    self.reporter.event(RunEvent::Service { service: event.service, state: event.state, text });
                 }
             }
             TimedEvent::Failed(failed) => {
@@ -424,7 +424,7 @@ impl ServiceLease {
             }
             patience = PROMPT;
         }
-        thread.join().unwrap_or_else(|_| Some("hearing of the services has failed".to_owned()))
+        thread.join().unwrap_or_else(|_| Some("waiting for events of the services has failed".to_owned()))
     }
 }
 

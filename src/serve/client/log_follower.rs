@@ -292,7 +292,7 @@ mod tests {
         std::fs::write(&path, "four\n").unwrap();
         assert_eq!(read(&mut tail, true), "three\nend\nfour\n");
         std::fs::write(&path, "5\n").unwrap();
-        assert_eq!(read(&mut tail, true), "5\n", "a log that was emptied begins anew");
+        assert_eq!(read(&mut tail, true), "5\n", "a truncated log starts over");
     }
 
     #[test]

@@ -125,7 +125,7 @@ fn last_lines(file: &mut File, first: u64, end: u64, count: usize) -> io::Result
 
 /// A time in the past, in the local time zone: an age (`30s`, `10m`, `2h`, `1d`), a time of today (`12:00`,
 /// `12:00:05`) or of a day (`2026-05-01`, `2026-05-01T12:00`).
-#[expect(clippy::disallowed_methods, reason = "people count from the clock on the wall")]
+#[expect(clippy::disallowed_methods, reason = "people use wall-clock times")]
 pub fn parse_since(text: &str) -> Option<SystemTime> {
     let text = text.trim();
     let now = SystemTime::now();
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    #[expect(clippy::disallowed_methods, reason = "the answers count from the clock on the wall")]
+    #[expect(clippy::disallowed_methods, reason = "the results are wall-clock times")]
     fn times_are_read_in_the_ways_people_write_them() {
         let ago = |text| SystemTime::now().duration_since(parse_since(text).unwrap()).unwrap().as_secs_f64().round();
         assert_eq!((ago("30s"), ago("10m"), ago("2h"), ago("1d")), (30.0, 600.0, 7200.0, 86_400.0));

@@ -64,7 +64,7 @@ pub struct RefusedRequest(pub RequestRefusal);
 #[derive(Debug)]
 pub enum ClientMessage {
     Answer(u64, Result<ReplyBody, RefusedRequest>),
-    News(TimedEvent),
+    Event(TimedEvent),
     /// The user has interrupted more often than before.
     Interrupted,
     /// The timeout.
@@ -96,7 +96,7 @@ pub struct SupervisorClient {
     bytes: Vec<u8>,
     /// How many of them have been searched for the end of a line.
     searched: usize,
-    news: VecDeque<TimedEvent>,
+    events: VecDeque<TimedEvent>,
     last_id: u64,
     pub supervisor: SupervisorProcess,
     /// Where this process shows events; if its reader is gone, that counts as an interrupt of the user.
@@ -131,7 +131,7 @@ impl SupervisorClient {
             let mut unusable: Option<RefusedRequest> = None;
             for place in place.candidates() {
                 match place.connect() {
-                    Reached::Nobody => {}
+                    Reached::Nothing => {}
                     Reached::Busy => unusable = Some(SupervisorProcess::at(&place).silent()),
                     Reached::Supervisor(stream) => match Self::greet(stream, &place, name, limit)? {
                         Greeted::Welcome(client) => return Ok(Some(*client)),
@@ -181,10 +181,7 @@ impl SupervisorClient {
                 return Err(EnvError::Interrupted.into());
             }
             if Instant::now() >= deadline {
-                bail!(
-                    "the supervisor of the services does not begin; {} may say why",
-                    place.state_dir.join("supervisor.log").display()
-                );
+                bail!("the supervisor did not start; see {}", place.state_dir.join("supervisor.log").display());
             }
             // Another client is starting one, or one is about to end.
             let _ = poll(&mut [], Some(&PAUSE));
@@ -197,9 +194,9 @@ impl SupervisorClient {
         name: &str,
         limit: &WaitLimit<'_>,
     ) -> Result<Greeted> {
-        let (bytes, news) = (Vec::new(), VecDeque::new());
+        let (bytes, events) = (Vec::new(), VecDeque::new());
         let supervisor = SupervisorProcess::at(place);
-        let mut client = Self { stream, bytes, searched: 0, news, last_id: 0, supervisor, shown_to: None };
+        let mut client = Self { stream, bytes, searched: 0, events, last_id: 0, supervisor, shown_to: None };
         let state = place.state_dir.to_str().map(PathBuf::from);
         let hello = ClientOperation::Hello { protocol: VERSION, client: name.to_owned(), state };
         let Ok(id) = client.send(hello) else { return Ok(Greeted::Dropped(client.supervisor)) };
@@ -237,7 +234,7 @@ impl SupervisorClient {
     pub fn send_as(&mut self, id: u64, operation: ClientOperation, limit: &WaitLimit<'_>) -> Result<()> {
         let line = protocol::to_line(&ClientRequest { id, operation })?;
         if line.len() > protocol::LONGEST_LINE {
-            bail!("the services have too large variables or commands to be told to their supervisor");
+            bail!("the variables or commands of the services are too large for their supervisor");
         }
         let mut rest = &line[..];
         while !rest.is_empty() {
@@ -252,7 +249,7 @@ impl SupervisorClient {
                         None => {}
                     }
                 }
-                Err(errno) => return Err(anyhow!(errno).context("the supervisor of the services has gone")),
+                Err(errno) => return Err(anyhow!(errno).context("the supervisor of the services has ended")),
             }
         }
         Ok(())
@@ -298,8 +295,8 @@ impl SupervisorClient {
             match self.take(limit)? {
                 ClientMessage::Answer(answered, answer) if answered == id => return answer.map_err(anyhow::Error::new),
                 ClientMessage::Answer(0, Err(refused)) => return Err(refused.into()),
-                ClientMessage::News(news) => self.news.push_back(news),
-                ClientMessage::End => bail!("the supervisor of the services has gone"),
+                ClientMessage::Event(event) => self.events.push_back(event),
+                ClientMessage::End => bail!("the supervisor of the services has ended"),
                 ClientMessage::Late => return Err(self.supervisor.silent().into()),
                 ClientMessage::Answer(..) | ClientMessage::Interrupted => {}
             }
@@ -308,8 +305,8 @@ impl SupervisorClient {
 
     /// Waits for the next event or reply, or for the end of the wait.
     pub fn receive(&mut self, limit: &WaitLimit<'_>) -> Result<ClientMessage> {
-        match self.news.pop_front() {
-            Some(news) => Ok(ClientMessage::News(news)),
+        match self.events.pop_front() {
+            Some(event) => Ok(ClientMessage::Event(event)),
             None => self.take(limit),
         }
     }
@@ -317,15 +314,16 @@ impl SupervisorClient {
     fn take(&mut self, limit: &WaitLimit<'_>) -> Result<ClientMessage> {
         loop {
             if let Some(line) = self.line() {
-                let reply = serde_json::from_slice(&line).context("the supervisor says what this envo cannot read")?;
+                let reply = serde_json::from_slice(&line)
+                    .context("the supervisor sent a message that this envo cannot read")?;
                 return Ok(match reply {
                     Reply::Answer { id, ok } => ClientMessage::Answer(id, Ok(ok)),
                     Reply::Refusal { id, error } => ClientMessage::Answer(id, Err(RefusedRequest(error))),
-                    Reply::News(news) => ClientMessage::News(news),
+                    Reply::Event(event) => ClientMessage::Event(event),
                 });
             }
-            if let Some(heard) = self.wait(PollFlags::IN, limit) {
-                return Ok(heard);
+            if let Some(message) = self.wait(PollFlags::IN, limit) {
+                return Ok(message);
             }
             let mut buffer = [0; 16 * 1024];
             match self.stream.read(&mut buffer) {

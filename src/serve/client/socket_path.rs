@@ -68,12 +68,12 @@ pub enum Reached {
     Supervisor(UnixStream),
     /// It listens, but its queue of connections is full.
     Busy,
-    Nobody,
+    Nothing,
 }
 
 impl Reached {
-    pub fn is_somebody(&self) -> bool {
-        !matches!(self, Self::Nobody)
+    pub fn is_listening(&self) -> bool {
+        !matches!(self, Self::Nothing)
     }
 }
 
@@ -111,7 +111,7 @@ impl SupervisorLocation {
         match connect(&self.socket) {
             Ok(stream) if is_own(&stream) => Reached::Supervisor(stream),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Reached::Busy,
-            _ => Reached::Nobody,
+            _ => Reached::Nothing,
         }
     }
 
@@ -426,10 +426,10 @@ mod tests {
         assert!(place.socket.starts_with(folder.path().join("envo")));
         assert_eq!(std::fs::metadata(folder.path().join("envo")).unwrap().mode() & 0o777, 0o700);
         let _listener = place.listen().unwrap();
-        assert!(place.connect().is_somebody());
+        assert!(place.connect().is_listening());
         let other = SupervisorLocation::of(&folder.path().join("other"), &variables(folder.path())).unwrap();
         assert_ne!(other.socket, place.socket);
-        assert!(!other.connect().is_somebody());
+        assert!(!other.connect().is_listening());
     }
 
     #[test]
@@ -528,7 +528,7 @@ mod tests {
             match place.connect() {
                 Reached::Supervisor(stream) => waiting.push(stream),
                 Reached::Busy => break,
-                Reached::Nobody => panic!("it listens"),
+                Reached::Nothing => panic!("it listens"),
             }
         }
         assert!(!waiting.is_empty());
@@ -551,7 +551,7 @@ mod tests {
         let variables = variables(folder.path());
         let place = |name: &str| SupervisorLocation::of(&folder.path().join(name), &variables).unwrap();
         let (one, two) = (place("one"), place("two"));
-        let held = one.try_lock().unwrap().expect("nobody has it");
+        let held = one.try_lock().unwrap().expect("it is free");
         write_owner(&held, &one.state_dir);
         std::fs::hard_link(one.state_dir.join(LOCK), two.state_dir.join(LOCK)).unwrap();
         assert!(one.try_lock().unwrap().is_none(), "it is this folder's");

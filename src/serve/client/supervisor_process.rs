@@ -36,7 +36,7 @@ impl SupervisorProcess {
             return false;
         }
         match self.place.connect() {
-            Reached::Nobody => true,
+            Reached::Nothing => true,
             Reached::Busy => false,
             Reached::Supervisor(stream) => {
                 SupervisorClient::greet(stream, &self.place, "check", &WaitLimit::of(PROMPT)).is_ok()
@@ -53,7 +53,7 @@ impl SupervisorProcess {
     pub fn speechless(&self) -> RefusedRequest {
         let mut refused = self.unusable("dropped", "closes every connection without an answer");
         let log = self.place.state_dir.join("supervisor.log");
-        refused.0.hints.insert(0, format!("{} may say why", log.display()));
+        refused.0.hints.insert(0, format!("see {}", log.display()));
         refused
     }
 
@@ -103,6 +103,6 @@ mod tests {
         assert_eq!(refusal.kind, "dropped");
         assert_eq!(refusal.message, "the supervisor of the services closes every connection without an answer");
         let log = folder.path().join("state/supervisor.log");
-        assert_eq!(refusal.hints, [format!("{} may say why", log.display())]);
+        assert_eq!(refusal.hints, [format!("see {}", log.display())]);
     }
 }

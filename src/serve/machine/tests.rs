@@ -36,17 +36,17 @@ fn job(name: &str, dependencies: &[usize]) -> MachineNode {
 
 impl MachineFixture {
     fn new(nodes: Vec<MachineNode>) -> Self {
-        let mut stage = Self { machine: ServiceMachine::default(), now: Duration::ZERO };
+        let mut fixture = Self { machine: ServiceMachine::default(), now: Duration::ZERO };
         // Here dependencies may follow their dependents.
         for _ in &nodes {
-            stage.machine.members.push(NodeRecord::new(service("", &[])));
+            fixture.machine.members.push(NodeRecord::new(service("", &[])));
         }
         for (at, node) in nodes.into_iter().enumerate() {
-            stage.machine.members[at].node = node;
-            stage.machine.members[at].wanted = true;
+            fixture.machine.members[at].node = node;
+            fixture.machine.members[at].wanted = true;
         }
-        stage.machine.connect();
-        stage
+        fixture.machine.connect();
+        fixture
     }
 
     /// The actions, without those that only report.
@@ -98,338 +98,338 @@ impl MachineFixture {
 
 #[test]
 fn a_service_starts_when_all_it_depends_on_is_ready_and_not_before() {
-    let mut stage = MachineFixture::new(vec![service("a", &[]), service("b", &[]), service("c", &[0, 1])]);
-    assert_eq!(stage.step(MachineEvent::Tick), [Action::Prepare(0), Action::Prepare(1)]);
-    assert_eq!(stage.bring_up(0), []);
-    assert_eq!(stage.states(), [NodeState::Ready, NodeState::Preparing, NodeState::Waiting]);
-    assert_eq!(stage.bring_up(1), [Action::Prepare(2)]);
-    assert_eq!(stage.bring_up(2), []);
-    assert_eq!(stage.states(), [NodeState::Ready; 3]);
+    let mut fixture = MachineFixture::new(vec![service("a", &[]), service("b", &[]), service("c", &[0, 1])]);
+    assert_eq!(fixture.step(MachineEvent::Tick), [Action::Prepare(0), Action::Prepare(1)]);
+    assert_eq!(fixture.bring_up(0), []);
+    assert_eq!(fixture.states(), [NodeState::Ready, NodeState::Preparing, NodeState::Waiting]);
+    assert_eq!(fixture.bring_up(1), [Action::Prepare(2)]);
+    assert_eq!(fixture.bring_up(2), []);
+    assert_eq!(fixture.states(), [NodeState::Ready; 3]);
 }
 
 #[test]
 fn a_slow_service_delays_only_those_that_need_it() {
-    let mut stage =
+    let mut fixture =
         MachineFixture::new(vec![service("slow", &[]), service("a", &[]), service("b", &[1]), service("c", &[0])]);
-    stage.step(MachineEvent::Tick);
-    assert_eq!(stage.bring_up(1), [Action::Prepare(2)]);
-    assert_eq!(stage.bring_up(2), []);
-    assert_eq!(stage.states(), [NodeState::Preparing, NodeState::Ready, NodeState::Ready, NodeState::Waiting]);
+    fixture.step(MachineEvent::Tick);
+    assert_eq!(fixture.bring_up(1), [Action::Prepare(2)]);
+    assert_eq!(fixture.bring_up(2), []);
+    assert_eq!(fixture.states(), [NodeState::Preparing, NodeState::Ready, NodeState::Ready, NodeState::Waiting]);
 }
 
 #[test]
 fn services_stop_before_what_they_depend_on() {
-    let mut stage = MachineFixture::new(vec![service("db", &[]), service("app", &[0]), service("proxy", &[1])]);
-    stage.step(MachineEvent::Tick);
+    let mut fixture = MachineFixture::new(vec![service("db", &[]), service("app", &[0]), service("proxy", &[1])]);
+    fixture.step(MachineEvent::Tick);
     for at in 0..3 {
-        stage.bring_up(at);
+        fixture.bring_up(at);
     }
-    assert_eq!(stage.step(MachineEvent::Stop), [Action::Terminate(2)]);
-    assert_eq!(stage.take_down(2), [Action::Terminate(1)]);
-    assert_eq!(stage.take_down(1), [Action::Terminate(0)]);
-    assert_eq!(stage.take_down(0), []);
-    assert_eq!(stage.states(), [NodeState::Stopped; 3]);
-    assert!((0..stage.machine.len()).all(|at| stage.machine.failure(at).is_none()));
+    assert_eq!(fixture.step(MachineEvent::Stop), [Action::Terminate(2)]);
+    assert_eq!(fixture.take_down(2), [Action::Terminate(1)]);
+    assert_eq!(fixture.take_down(1), [Action::Terminate(0)]);
+    assert_eq!(fixture.take_down(0), []);
+    assert_eq!(fixture.states(), [NodeState::Stopped; 3]);
+    assert!((0..fixture.machine.len()).all(|at| fixture.machine.failure(at).is_none()));
 }
 
 #[test]
 fn independent_branches_stop_side_by_side() {
-    let mut stage = MachineFixture::new(vec![service("db", &[]), service("a", &[0]), service("b", &[0])]);
-    stage.step(MachineEvent::Tick);
+    let mut fixture = MachineFixture::new(vec![service("db", &[]), service("a", &[0]), service("b", &[0])]);
+    fixture.step(MachineEvent::Tick);
     for at in 0..3 {
-        stage.bring_up(at);
+        fixture.bring_up(at);
     }
-    assert_eq!(stage.step(MachineEvent::Stop), [Action::Terminate(1), Action::Terminate(2)]);
-    assert_eq!(stage.take_down(1), []);
-    assert_eq!(stage.take_down(2), [Action::Terminate(0)]);
+    assert_eq!(fixture.step(MachineEvent::Stop), [Action::Terminate(1), Action::Terminate(2)]);
+    assert_eq!(fixture.take_down(1), []);
+    assert_eq!(fixture.take_down(2), [Action::Terminate(0)]);
 }
 
 #[test]
 fn what_does_not_stop_in_time_is_killed_and_given_up_in_the_end() {
-    let mut stage = MachineFixture::new(vec![service("a", &[])]);
-    stage.step(MachineEvent::Tick);
-    stage.bring_up(0);
-    assert_eq!(stage.machine.deadline(), None);
-    assert_eq!(stage.step(MachineEvent::Stop), [Action::Terminate(0)]);
-    assert_eq!(stage.machine.deadline(), Some(Duration::from_secs(10)));
-    assert_eq!(stage.after(9.9), []);
-    assert_eq!(stage.after(0.1), [Action::Kill(0)]);
-    assert_eq!(stage.after(9.9), []);
-    assert_eq!(stage.after(0.1), [Action::Finish(0)]);
-    assert_eq!(stage.step(MachineEvent::Finished(0)), []);
-    assert_eq!(stage.failure(), "a: is still running after SIGKILL");
+    let mut fixture = MachineFixture::new(vec![service("a", &[])]);
+    fixture.step(MachineEvent::Tick);
+    fixture.bring_up(0);
+    assert_eq!(fixture.machine.deadline(), None);
+    assert_eq!(fixture.step(MachineEvent::Stop), [Action::Terminate(0)]);
+    assert_eq!(fixture.machine.deadline(), Some(Duration::from_secs(10)));
+    assert_eq!(fixture.after(9.9), []);
+    assert_eq!(fixture.after(0.1), [Action::Kill(0)]);
+    assert_eq!(fixture.after(9.9), []);
+    assert_eq!(fixture.after(0.1), [Action::Finish(0)]);
+    assert_eq!(fixture.step(MachineEvent::Finished(0)), []);
+    assert_eq!(fixture.failure(), "a: is still running after SIGKILL");
 }
 
 #[test]
 fn a_leader_that_ends_leaves_its_stragglers_the_same_time() {
-    let mut stage = MachineFixture::new(vec![service("a", &[])]);
-    stage.step(MachineEvent::Tick);
-    stage.bring_up(0);
-    stage.step(MachineEvent::Stop);
-    assert_eq!(stage.step(MachineEvent::Exited(0, 0)), []);
-    assert_eq!(stage.after(10.0), [Action::Kill(0)]);
-    assert_eq!(stage.step(MachineEvent::Gone(0)), [Action::Finish(0)]);
-    assert_eq!(stage.step(MachineEvent::Finished(0)), []);
-    assert_eq!(stage.states(), [NodeState::Stopped]);
+    let mut fixture = MachineFixture::new(vec![service("a", &[])]);
+    fixture.step(MachineEvent::Tick);
+    fixture.bring_up(0);
+    fixture.step(MachineEvent::Stop);
+    assert_eq!(fixture.step(MachineEvent::Exited(0, 0)), []);
+    assert_eq!(fixture.after(10.0), [Action::Kill(0)]);
+    assert_eq!(fixture.step(MachineEvent::Gone(0)), [Action::Finish(0)]);
+    assert_eq!(fixture.step(MachineEvent::Finished(0)), []);
+    assert_eq!(fixture.states(), [NodeState::Stopped]);
 }
 
 #[test]
 fn a_service_that_is_never_ready_fails_after_its_time() {
-    let mut stage = MachineFixture::new(vec![service("a", &[]), service("b", &[0])]);
-    stage.step(MachineEvent::Tick);
-    stage.now = Duration::from_secs(5);
-    stage.step(MachineEvent::Prepared(0));
-    stage.step(MachineEvent::Started(0));
-    assert_eq!(stage.after(59.9), [Action::StillStarting(0, 59)]);
-    assert_eq!(stage.machine.deadline(), Some(Duration::from_secs(65)), "the time counts from its start");
-    assert_eq!(stage.after(0.1), [Action::Terminate(0)]);
-    assert_eq!(stage.states(), [NodeState::Stopping, NodeState::Failed]);
-    assert_eq!(stage.failure(), "a: was not ready after 60 s");
-    assert_eq!(stage.take_down(0), []);
-    assert_eq!(stage.states(), [NodeState::Failed; 2]);
+    let mut fixture = MachineFixture::new(vec![service("a", &[]), service("b", &[0])]);
+    fixture.step(MachineEvent::Tick);
+    fixture.now = Duration::from_secs(5);
+    fixture.step(MachineEvent::Prepared(0));
+    fixture.step(MachineEvent::Started(0));
+    assert_eq!(fixture.after(59.9), [Action::StillStarting(0, 59)]);
+    assert_eq!(fixture.machine.deadline(), Some(Duration::from_secs(65)), "the time counts from its start");
+    assert_eq!(fixture.after(0.1), [Action::Terminate(0)]);
+    assert_eq!(fixture.states(), [NodeState::Stopping, NodeState::Failed]);
+    assert_eq!(fixture.failure(), "a: was not ready after 60 s");
+    assert_eq!(fixture.take_down(0), []);
+    assert_eq!(fixture.states(), [NodeState::Failed; 2]);
 }
 
 #[test]
 fn a_probe_that_succeeds_too_late_changes_nothing() {
-    let mut stage = MachineFixture::new(vec![service("a", &[])]);
-    stage.step(MachineEvent::Tick);
-    stage.step(MachineEvent::Prepared(0));
-    stage.step(MachineEvent::Started(0));
-    stage.after(60.0);
-    assert_eq!(stage.step(MachineEvent::ProbeSucceeded(0)), []);
-    assert_eq!(stage.states(), [NodeState::Stopping]);
+    let mut fixture = MachineFixture::new(vec![service("a", &[])]);
+    fixture.step(MachineEvent::Tick);
+    fixture.step(MachineEvent::Prepared(0));
+    fixture.step(MachineEvent::Started(0));
+    fixture.after(60.0);
+    assert_eq!(fixture.step(MachineEvent::ProbeSucceeded(0)), []);
+    assert_eq!(fixture.states(), [NodeState::Stopping]);
 }
 
 #[test]
 fn an_exit_before_ready_fails_even_with_code_zero() {
     for (code, words) in [(0, "exited with code 0"), (3, "exited with code 3"), (-11, "was ended by signal 11")] {
-        let mut stage = MachineFixture::new(vec![service("a", &[])]);
-        stage.step(MachineEvent::Tick);
-        stage.step(MachineEvent::Prepared(0));
-        stage.step(MachineEvent::Started(0));
-        assert_eq!(stage.step(MachineEvent::Exited(0, code)), [Action::Terminate(0)]);
-        assert_eq!(stage.failure(), format!("a: {words} before it was ready"));
+        let mut fixture = MachineFixture::new(vec![service("a", &[])]);
+        fixture.step(MachineEvent::Tick);
+        fixture.step(MachineEvent::Prepared(0));
+        fixture.step(MachineEvent::Started(0));
+        assert_eq!(fixture.step(MachineEvent::Exited(0, code)), [Action::Terminate(0)]);
+        assert_eq!(fixture.failure(), format!("a: {words} before it was ready"));
     }
 }
 
 #[test]
 fn the_failure_of_one_leaves_what_runs_alone_and_fails_what_waits_for_it() {
-    let mut stage =
+    let mut fixture =
         MachineFixture::new(vec![service("a", &[]), service("b", &[0]), service("c", &[1]), service("d", &[2])]);
-    stage.step(MachineEvent::Tick);
-    stage.bring_up(0);
-    stage.step(MachineEvent::Prepared(1));
-    stage.step(MachineEvent::Started(1));
-    assert_eq!(stage.step(MachineEvent::Exited(1, 1)), [Action::Terminate(1)]);
-    assert_eq!(stage.states(), [NodeState::Ready, NodeState::Stopping, NodeState::Failed, NodeState::Failed]);
-    assert_eq!(stage.take_down_after_exit(1), []);
-    let reason = |at| stage.machine.failure(at).expect("it has failed").to_string();
+    fixture.step(MachineEvent::Tick);
+    fixture.bring_up(0);
+    fixture.step(MachineEvent::Prepared(1));
+    fixture.step(MachineEvent::Started(1));
+    assert_eq!(fixture.step(MachineEvent::Exited(1, 1)), [Action::Terminate(1)]);
+    assert_eq!(fixture.states(), [NodeState::Ready, NodeState::Stopping, NodeState::Failed, NodeState::Failed]);
+    assert_eq!(fixture.take_down_after_exit(1), []);
+    let reason = |at| fixture.machine.failure(at).expect("it has failed").to_string();
     assert_eq!(reason(1), "exited with code 1 before it was ready");
     assert_eq!(reason(2), "cannot start: it depends on `b`, which has failed");
     assert_eq!(reason(3), "cannot start: it depends on `c`, which has failed");
     assert_eq!(
-        stage.step(MachineEvent::Retry(vec![3])),
+        fixture.step(MachineEvent::Retry(vec![3])),
         [Action::Prepare(1)],
         "what it depends on gets another chance"
     );
-    assert_eq!(stage.states(), [NodeState::Ready, NodeState::Preparing, NodeState::Waiting, NodeState::Waiting]);
-    assert_eq!(stage.bring_up(1), [Action::Prepare(2)]);
+    assert_eq!(fixture.states(), [NodeState::Ready, NodeState::Preparing, NodeState::Waiting, NodeState::Waiting]);
+    assert_eq!(fixture.bring_up(1), [Action::Prepare(2)]);
 }
 
 #[test]
 fn a_dependency_that_ends_under_its_dependents_has_failed_even_with_code_zero() {
-    let mut stage = MachineFixture::new(vec![service("db", &[]), service("app", &[0])]);
-    stage.step(MachineEvent::Tick);
-    stage.bring_up(0);
-    stage.bring_up(1);
-    assert_eq!(stage.step(MachineEvent::Exited(0, 0)), [Action::Terminate(0)]);
-    assert_eq!(stage.failure(), "db: exited with code 0", "something still needed it");
-    assert_eq!(stage.states(), [NodeState::Stopping, NodeState::Ready]);
+    let mut fixture = MachineFixture::new(vec![service("db", &[]), service("app", &[0])]);
+    fixture.step(MachineEvent::Tick);
+    fixture.bring_up(0);
+    fixture.bring_up(1);
+    assert_eq!(fixture.step(MachineEvent::Exited(0, 0)), [Action::Terminate(0)]);
+    assert_eq!(fixture.failure(), "db: exited with code 0", "something still needed it");
+    assert_eq!(fixture.states(), [NodeState::Stopping, NodeState::Ready]);
 }
 
 #[test]
 fn a_clean_exit_that_nothing_needs_is_no_failure() {
-    let mut stage = MachineFixture::new(vec![service("a", &[]), service("b", &[])]);
-    stage.step(MachineEvent::Tick);
-    stage.bring_up(0);
-    stage.bring_up(1);
-    stage.step(MachineEvent::Exited(0, 0));
-    stage.step(MachineEvent::Gone(0));
-    assert_eq!(stage.step(MachineEvent::Finished(0)), []);
-    assert_eq!(stage.states(), [NodeState::Exited, NodeState::Ready]);
-    stage.step(MachineEvent::Exited(1, 0));
-    stage.step(MachineEvent::Gone(1));
-    assert_eq!(stage.step(MachineEvent::Finished(1)), []);
-    assert!((0..stage.machine.len()).all(|at| stage.machine.failure(at).is_none()));
+    let mut fixture = MachineFixture::new(vec![service("a", &[]), service("b", &[])]);
+    fixture.step(MachineEvent::Tick);
+    fixture.bring_up(0);
+    fixture.bring_up(1);
+    fixture.step(MachineEvent::Exited(0, 0));
+    fixture.step(MachineEvent::Gone(0));
+    assert_eq!(fixture.step(MachineEvent::Finished(0)), []);
+    assert_eq!(fixture.states(), [NodeState::Exited, NodeState::Ready]);
+    fixture.step(MachineEvent::Exited(1, 0));
+    fixture.step(MachineEvent::Gone(1));
+    assert_eq!(fixture.step(MachineEvent::Finished(1)), []);
+    assert!((0..fixture.machine.len()).all(|at| fixture.machine.failure(at).is_none()));
 }
 
 #[test]
 fn jobs_run_to_their_end_before_what_depends_on_them() {
-    let mut stage = MachineFixture::new(vec![job("migrate", &[1]), service("db", &[]), service("app", &[0])]);
-    assert_eq!(stage.step(MachineEvent::Tick), [Action::Prepare(1)]);
-    assert_eq!(stage.bring_up(1), [Action::Prepare(0)]);
-    assert_eq!(stage.step(MachineEvent::Prepared(0)), [Action::Start(0)]);
-    assert_eq!(stage.step(MachineEvent::Started(0)), []);
-    assert_eq!(stage.after(3600.0), [Action::StillStarting(0, 3600)], "a job may take its time");
-    assert_eq!(stage.step(MachineEvent::Exited(0, 0)), [Action::Terminate(0), Action::Prepare(2)]);
-    assert_eq!(stage.bring_up(2), []);
-    stage.step(MachineEvent::Gone(0));
-    stage.step(MachineEvent::Finished(0));
-    assert_eq!(stage.states(), [NodeState::Exited, NodeState::Ready, NodeState::Ready]);
+    let mut fixture = MachineFixture::new(vec![job("migrate", &[1]), service("db", &[]), service("app", &[0])]);
+    assert_eq!(fixture.step(MachineEvent::Tick), [Action::Prepare(1)]);
+    assert_eq!(fixture.bring_up(1), [Action::Prepare(0)]);
+    assert_eq!(fixture.step(MachineEvent::Prepared(0)), [Action::Start(0)]);
+    assert_eq!(fixture.step(MachineEvent::Started(0)), []);
+    assert_eq!(fixture.after(3600.0), [Action::StillStarting(0, 3600)], "a job may take its time");
+    assert_eq!(fixture.step(MachineEvent::Exited(0, 0)), [Action::Terminate(0), Action::Prepare(2)]);
+    assert_eq!(fixture.bring_up(2), []);
+    fixture.step(MachineEvent::Gone(0));
+    fixture.step(MachineEvent::Finished(0));
+    assert_eq!(fixture.states(), [NodeState::Exited, NodeState::Ready, NodeState::Ready]);
 }
 
 #[test]
 fn a_job_that_fails_fails_what_waits_for_it() {
-    let mut stage = MachineFixture::new(vec![job("migrate", &[]), service("app", &[0])]);
-    stage.step(MachineEvent::Tick);
-    stage.step(MachineEvent::Prepared(0));
-    stage.step(MachineEvent::Started(0));
-    stage.step(MachineEvent::Exited(0, 7));
-    assert_eq!(stage.states(), [NodeState::Stopping, NodeState::Failed]);
-    assert_eq!(stage.failure(), "migrate: exited with code 7 before it was ready");
+    let mut fixture = MachineFixture::new(vec![job("migrate", &[]), service("app", &[0])]);
+    fixture.step(MachineEvent::Tick);
+    fixture.step(MachineEvent::Prepared(0));
+    fixture.step(MachineEvent::Started(0));
+    fixture.step(MachineEvent::Exited(0, 7));
+    assert_eq!(fixture.states(), [NodeState::Stopping, NodeState::Failed]);
+    assert_eq!(fixture.failure(), "migrate: exited with code 7 before it was ready");
 }
 
 #[test]
 fn an_interrupt_during_the_start_stops_what_runs_and_starts_nothing_more() {
-    let mut stage = MachineFixture::new(vec![service("a", &[]), service("b", &[]), service("c", &[0])]);
-    stage.step(MachineEvent::Tick);
-    stage.step(MachineEvent::Prepared(0));
-    stage.step(MachineEvent::Started(0));
-    let asked = stage.step(MachineEvent::Stop);
+    let mut fixture = MachineFixture::new(vec![service("a", &[]), service("b", &[]), service("c", &[0])]);
+    fixture.step(MachineEvent::Tick);
+    fixture.step(MachineEvent::Prepared(0));
+    fixture.step(MachineEvent::Started(0));
+    let asked = fixture.step(MachineEvent::Stop);
     assert_eq!(asked, [Action::Terminate(0), Action::Terminate(1)], "both at once, since `c` never started");
-    assert_eq!(stage.step(MachineEvent::Stop), [], "asking twice in the same words changes nothing");
-    assert_eq!(stage.step(MachineEvent::ProbeSucceeded(0)), []);
-    assert_eq!(stage.step(MachineEvent::PrepareFailed(1, "interrupted".into())), [Action::Finish(1)]);
-    assert_eq!(stage.step(MachineEvent::Finished(1)), []);
-    assert_eq!(stage.take_down(0), []);
-    assert_eq!(stage.states(), [NodeState::Stopped; 3]);
+    assert_eq!(fixture.step(MachineEvent::Stop), [], "asking twice in the same words changes nothing");
+    assert_eq!(fixture.step(MachineEvent::ProbeSucceeded(0)), []);
+    assert_eq!(fixture.step(MachineEvent::PrepareFailed(1, "interrupted".into())), [Action::Finish(1)]);
+    assert_eq!(fixture.step(MachineEvent::Finished(1)), []);
+    assert_eq!(fixture.take_down(0), []);
+    assert_eq!(fixture.states(), [NodeState::Stopped; 3]);
     assert!(
-        (0..stage.machine.len()).all(|at| stage.machine.failure(at).is_none()),
+        (0..fixture.machine.len()).all(|at| fixture.machine.failure(at).is_none()),
         "what the user interrupts has not failed"
     );
 }
 
 #[test]
 fn a_second_interrupt_kills_everything_at_once() {
-    let mut stage = MachineFixture::new(vec![service("a", &[]), service("b", &[0]), service("c", &[])]);
-    stage.step(MachineEvent::Tick);
-    stage.bring_up(0);
-    stage.bring_up(1);
-    assert_eq!(stage.step(MachineEvent::Stop), [Action::Terminate(1), Action::Terminate(2)]);
-    assert_eq!(stage.step(MachineEvent::Kill), [Action::Kill(0), Action::Kill(1), Action::Kill(2)]);
-    assert_eq!(stage.step(MachineEvent::Gone(1)), [Action::Finish(1)]);
-    assert_eq!(stage.step(MachineEvent::Gone(0)), [Action::Finish(0)]);
-    stage.step(MachineEvent::Prepared(2));
+    let mut fixture = MachineFixture::new(vec![service("a", &[]), service("b", &[0]), service("c", &[])]);
+    fixture.step(MachineEvent::Tick);
+    fixture.bring_up(0);
+    fixture.bring_up(1);
+    assert_eq!(fixture.step(MachineEvent::Stop), [Action::Terminate(1), Action::Terminate(2)]);
+    assert_eq!(fixture.step(MachineEvent::Kill), [Action::Kill(0), Action::Kill(1), Action::Kill(2)]);
+    assert_eq!(fixture.step(MachineEvent::Gone(1)), [Action::Finish(1)]);
+    assert_eq!(fixture.step(MachineEvent::Gone(0)), [Action::Finish(0)]);
+    fixture.step(MachineEvent::Prepared(2));
     for at in 0..3 {
-        stage.step(MachineEvent::Finished(at));
+        fixture.step(MachineEvent::Finished(at));
     }
-    assert_eq!(stage.states(), [NodeState::Stopped; 3]);
+    assert_eq!(fixture.states(), [NodeState::Stopped; 3]);
 }
 
 #[test]
 fn what_only_somebody_wanted_who_was_killed_has_less_time_to_end() {
-    let mut stage = MachineFixture::new(vec![service("a", &[]), service("b", &[0]), service("c", &[])]);
-    stage.step(MachineEvent::Tick);
+    let mut fixture = MachineFixture::new(vec![service("a", &[]), service("b", &[0]), service("c", &[])]);
+    fixture.step(MachineEvent::Tick);
     for at in [0, 1, 2] {
-        stage.bring_up(at);
+        fixture.bring_up(at);
     }
-    assert_eq!(stage.step(MachineEvent::Want([2].into())), [Action::Terminate(1)]);
-    assert_eq!(stage.step(MachineEvent::Abandon(Duration::from_secs(1))), []);
-    assert_eq!(stage.after(1.0), [Action::Kill(1)]);
+    assert_eq!(fixture.step(MachineEvent::Want([2].into())), [Action::Terminate(1)]);
+    assert_eq!(fixture.step(MachineEvent::Abandon(Duration::from_secs(1))), []);
+    assert_eq!(fixture.after(1.0), [Action::Kill(1)]);
     // This includes nodes that are asked to end only now.
-    assert_eq!(stage.step(MachineEvent::Gone(1)), [Action::Finish(1)]);
-    assert_eq!(stage.step(MachineEvent::Finished(1)), [Action::Terminate(0)]);
-    assert_eq!(stage.after(0.5), []);
-    assert_eq!(stage.after(0.5), [Action::Kill(0)]);
-    stage.take_down_after_exit(0);
-    assert_eq!(stage.step(MachineEvent::Want([].into())), [Action::Terminate(2)]);
-    assert_eq!(stage.after(9.9), []);
-    assert_eq!(stage.after(0.1), [Action::Kill(2)]);
+    assert_eq!(fixture.step(MachineEvent::Gone(1)), [Action::Finish(1)]);
+    assert_eq!(fixture.step(MachineEvent::Finished(1)), [Action::Terminate(0)]);
+    assert_eq!(fixture.after(0.5), []);
+    assert_eq!(fixture.after(0.5), [Action::Kill(0)]);
+    fixture.take_down_after_exit(0);
+    assert_eq!(fixture.step(MachineEvent::Want([].into())), [Action::Terminate(2)]);
+    assert_eq!(fixture.after(9.9), []);
+    assert_eq!(fixture.after(0.1), [Action::Kill(2)]);
 }
 
 #[test]
 fn what_cannot_be_prepared_or_started_fails_without_a_process() {
-    let mut stage = MachineFixture::new(vec![service("a", &[]), service("b", &[])]);
-    stage.step(MachineEvent::Tick);
-    stage.step(MachineEvent::Prepared(0));
-    assert_eq!(stage.step(MachineEvent::StartFailed(0, "no such file".into())), [Action::Finish(0)]);
-    assert_eq!(stage.failure(), "a: cannot be started: no such file");
-    let mut stage = MachineFixture::new(vec![service("a", &[])]);
-    stage.step(MachineEvent::Tick);
-    assert_eq!(stage.step(MachineEvent::PrepareFailed(0, "its commands failed".into())), [Action::Finish(0)]);
-    assert_eq!(stage.failure(), "a: its commands failed");
+    let mut fixture = MachineFixture::new(vec![service("a", &[]), service("b", &[])]);
+    fixture.step(MachineEvent::Tick);
+    fixture.step(MachineEvent::Prepared(0));
+    assert_eq!(fixture.step(MachineEvent::StartFailed(0, "no such file".into())), [Action::Finish(0)]);
+    assert_eq!(fixture.failure(), "a: cannot be started: no such file");
+    let mut fixture = MachineFixture::new(vec![service("a", &[])]);
+    fixture.step(MachineEvent::Tick);
+    assert_eq!(fixture.step(MachineEvent::PrepareFailed(0, "its commands failed".into())), [Action::Finish(0)]);
+    assert_eq!(fixture.failure(), "a: its commands failed");
 }
 
 #[test]
 fn a_start_that_fails_while_it_is_being_stopped_is_no_failure() {
-    let mut stage = MachineFixture::new(vec![service("a", &[])]);
-    stage.step(MachineEvent::Tick);
-    stage.step(MachineEvent::Prepared(0));
-    assert_eq!(stage.step(MachineEvent::Stop), [Action::Terminate(0)]);
-    assert_eq!(stage.step(MachineEvent::StartFailed(0, "x".into())), [Action::Finish(0)]);
-    assert_eq!(stage.step(MachineEvent::Finished(0)), []);
-    assert!((0..stage.machine.len()).all(|at| stage.machine.failure(at).is_none()));
+    let mut fixture = MachineFixture::new(vec![service("a", &[])]);
+    fixture.step(MachineEvent::Tick);
+    fixture.step(MachineEvent::Prepared(0));
+    assert_eq!(fixture.step(MachineEvent::Stop), [Action::Terminate(0)]);
+    assert_eq!(fixture.step(MachineEvent::StartFailed(0, "x".into())), [Action::Finish(0)]);
+    assert_eq!(fixture.step(MachineEvent::Finished(0)), []);
+    assert!((0..fixture.machine.len()).all(|at| fixture.machine.failure(at).is_none()));
 }
 
 #[test]
 fn a_condition_that_can_never_hold_fails_at_once() {
-    let mut stage = MachineFixture::new(vec![service("a", &[])]);
-    stage.step(MachineEvent::Tick);
-    stage.step(MachineEvent::Prepared(0));
-    stage.step(MachineEvent::Started(0));
-    assert_eq!(stage.step(MachineEvent::ProbeImpossible(0, "no such host".into())), [Action::Terminate(0)]);
-    assert_eq!(stage.failure(), "a: can never be ready: no such host");
+    let mut fixture = MachineFixture::new(vec![service("a", &[])]);
+    fixture.step(MachineEvent::Tick);
+    fixture.step(MachineEvent::Prepared(0));
+    fixture.step(MachineEvent::Started(0));
+    assert_eq!(fixture.step(MachineEvent::ProbeImpossible(0, "no such host".into())), [Action::Terminate(0)]);
+    assert_eq!(fixture.failure(), "a: can never be ready: no such host");
 }
 
 fn restarting(policy: RestartPolicy, limit: u32) -> MachineFixture {
     let node = MachineNode { restart: policy, restart_limit: limit, ..service("a", &[]) };
-    let mut stage = MachineFixture::new(vec![node]);
-    stage.step(MachineEvent::Tick);
-    stage.bring_up(0);
-    stage
+    let mut fixture = MachineFixture::new(vec![node]);
+    fixture.step(MachineEvent::Tick);
+    fixture.bring_up(0);
+    fixture
 }
 
 /// Ends the service and returns how long it waits before its next start.
-fn crash(stage: &mut MachineFixture) -> f64 {
-    assert_eq!(stage.step(MachineEvent::Exited(0, 1)), [Action::Terminate(0)]);
-    assert_eq!(stage.step(MachineEvent::Gone(0)), []);
-    assert_eq!(stage.states(), [NodeState::Restarting]);
-    let pause = stage.machine.deadline().expect("it waits") - stage.now;
-    assert_eq!(stage.after(pause.as_secs_f64()), [Action::Start(0)]);
-    assert_eq!(stage.step(MachineEvent::Started(0)), [Action::Probe(0)]);
-    stage.step(MachineEvent::ProbeSucceeded(0));
+fn crash(fixture: &mut MachineFixture) -> f64 {
+    assert_eq!(fixture.step(MachineEvent::Exited(0, 1)), [Action::Terminate(0)]);
+    assert_eq!(fixture.step(MachineEvent::Gone(0)), []);
+    assert_eq!(fixture.states(), [NodeState::Restarting]);
+    let pause = fixture.machine.deadline().expect("it waits") - fixture.now;
+    assert_eq!(fixture.after(pause.as_secs_f64()), [Action::Start(0)]);
+    assert_eq!(fixture.step(MachineEvent::Started(0)), [Action::Probe(0)]);
+    fixture.step(MachineEvent::ProbeSucceeded(0));
     pause.as_secs_f64()
 }
 
 #[test]
 fn restarts_wait_twice_as_long_each_time_up_to_a_limit() {
-    let mut stage = restarting(RestartPolicy::OnFailure, 9);
-    let pauses: Vec<f64> = (0..9).map(|_| crash(&mut stage)).collect();
+    let mut fixture = restarting(RestartPolicy::OnFailure, 9);
+    let pauses: Vec<f64> = (0..9).map(|_| crash(&mut fixture)).collect();
     assert_eq!(pauses, [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10.0, 10.0]);
-    assert_eq!(stage.step(MachineEvent::Exited(0, 1)), [Action::Terminate(0)]);
-    assert_eq!(stage.failure(), "a: exited with code 1 again after 9 restarts");
+    assert_eq!(fixture.step(MachineEvent::Exited(0, 1)), [Action::Terminate(0)]);
+    assert_eq!(fixture.failure(), "a: exited with code 1 again after 9 restarts");
 }
 
 #[test]
 fn a_while_of_health_forgives_earlier_restarts() {
-    let mut stage = restarting(RestartPolicy::Always, 2);
-    assert_eq!((crash(&mut stage), crash(&mut stage)), (0.1, 0.2));
-    stage.after(10.0);
-    assert_eq!(crash(&mut stage), 0.1);
+    let mut fixture = restarting(RestartPolicy::Always, 2);
+    assert_eq!((crash(&mut fixture), crash(&mut fixture)), (0.1, 0.2));
+    fixture.after(10.0);
+    assert_eq!(crash(&mut fixture), 0.1);
 }
 
 #[test]
 fn a_clean_exit_restarts_only_what_is_always_to_run() {
-    let mut stage = restarting(RestartPolicy::OnFailure, 5);
-    stage.step(MachineEvent::Exited(0, 0));
-    assert_eq!(stage.step(MachineEvent::Gone(0)), [Action::Finish(0)]);
-    let mut stage = restarting(RestartPolicy::Always, 5);
-    stage.step(MachineEvent::Exited(0, 0));
-    stage.step(MachineEvent::Gone(0));
-    assert_eq!(stage.states(), [NodeState::Restarting]);
-    assert_eq!(stage.step(MachineEvent::Stop), [Action::Finish(0)]);
-    assert_eq!(stage.step(MachineEvent::Finished(0)), []);
-    assert_eq!(stage.states(), [NodeState::Stopped]);
+    let mut fixture = restarting(RestartPolicy::OnFailure, 5);
+    fixture.step(MachineEvent::Exited(0, 0));
+    assert_eq!(fixture.step(MachineEvent::Gone(0)), [Action::Finish(0)]);
+    let mut fixture = restarting(RestartPolicy::Always, 5);
+    fixture.step(MachineEvent::Exited(0, 0));
+    fixture.step(MachineEvent::Gone(0));
+    assert_eq!(fixture.states(), [NodeState::Restarting]);
+    assert_eq!(fixture.step(MachineEvent::Stop), [Action::Finish(0)]);
+    assert_eq!(fixture.step(MachineEvent::Finished(0)), []);
+    assert_eq!(fixture.states(), [NodeState::Stopped]);
 }
 
 #[test]
@@ -455,7 +455,7 @@ fn every_state_ends_after_stop_and_kill_whatever_came_before() {
     };
     for _ in 0..2000 {
         let node = MachineNode { restart: RestartPolicy::OnFailure, ..service("b", &[0]) };
-        let mut stage = MachineFixture::new(vec![service("a", &[]), node, job("c", &[0])]);
+        let mut fixture = MachineFixture::new(vec![service("a", &[]), node, job("c", &[0])]);
         for _ in 0..random(40) {
             let event = match random(24) {
                 0 => MachineEvent::Stop,
@@ -468,93 +468,93 @@ fn every_state_ends_after_stop_and_kill_whatever_came_before() {
                 6 => MachineEvent::Kill,
                 _ => events(random(3))[random(9)].clone(),
             };
-            stage.now += Duration::from_millis(random(500) as u64);
-            stage.step(event);
+            fixture.now += Duration::from_millis(random(500) as u64);
+            fixture.step(event);
         }
-        stage.step(MachineEvent::Stop);
-        stage.step(MachineEvent::Kill);
+        fixture.step(MachineEvent::Stop);
+        fixture.step(MachineEvent::Kill);
         for at in 0..3 {
             for event in
                 [MachineEvent::PrepareFailed(at, String::new()), MachineEvent::Gone(at), MachineEvent::Finished(at)]
             {
-                stage.step(event);
+                fixture.step(event);
             }
         }
-        assert!((0..3).all(|at| stage.machine.is_over(at)), "{:?}", stage.states());
-        assert_eq!(stage.machine.deadline(), None);
+        assert!((0..3).all(|at| fixture.machine.is_over(at)), "{:?}", fixture.states());
+        assert_eq!(fixture.machine.deadline(), None);
     }
 }
 
 #[test]
 fn a_service_that_is_not_alive_three_times_in_a_row_is_restarted() {
-    let mut stage =
+    let mut fixture =
         MachineFixture::new(vec![MachineNode { checks_alive: true, restart_limit: 1, ..service("a", &[]) }]);
-    stage.step(MachineEvent::Tick);
-    assert_eq!(stage.bring_up(0), [Action::CheckAlive(0)]);
+    fixture.step(MachineEvent::Tick);
+    assert_eq!(fixture.bring_up(0), [Action::CheckAlive(0)]);
     for alive in [false, false, true, false, false] {
-        assert_eq!(stage.step(MachineEvent::Alive(0, alive)), []);
+        assert_eq!(fixture.step(MachineEvent::Alive(0, alive)), []);
     }
-    assert_eq!(stage.step(MachineEvent::Alive(0, false)), [Action::Terminate(0)]);
-    assert_eq!(stage.states(), [NodeState::Restarting]);
-    assert_eq!(stage.step(MachineEvent::Alive(0, false)), [], "an answer about the one before");
-    stage.step(MachineEvent::Gone(0));
-    assert_eq!(stage.after(0.1), [Action::Start(0)]);
-    stage.step(MachineEvent::Started(0));
-    assert_eq!(stage.step(MachineEvent::ProbeSucceeded(0)), [Action::CheckAlive(0)]);
+    assert_eq!(fixture.step(MachineEvent::Alive(0, false)), [Action::Terminate(0)]);
+    assert_eq!(fixture.states(), [NodeState::Restarting]);
+    assert_eq!(fixture.step(MachineEvent::Alive(0, false)), [], "an answer about the one before");
+    fixture.step(MachineEvent::Gone(0));
+    assert_eq!(fixture.after(0.1), [Action::Start(0)]);
+    fixture.step(MachineEvent::Started(0));
+    assert_eq!(fixture.step(MachineEvent::ProbeSucceeded(0)), [Action::CheckAlive(0)]);
     for _ in 0..2 {
-        assert_eq!(stage.step(MachineEvent::Alive(0, false)), []);
+        assert_eq!(fixture.step(MachineEvent::Alive(0, false)), []);
     }
-    assert_eq!(stage.step(MachineEvent::Alive(0, false)), [Action::Terminate(0)]);
-    assert_eq!(stage.failure(), "a: failed its `alive` probe 3 times in a row after 1 restarts");
+    assert_eq!(fixture.step(MachineEvent::Alive(0, false)), [Action::Terminate(0)]);
+    assert_eq!(fixture.failure(), "a: failed its `alive` probe 3 times in a row after 1 restarts");
 }
 
 #[test]
 fn what_was_adopted_is_never_stopped() {
-    let mut stage = MachineFixture::new(vec![service("db", &[]), service("app", &[0])]);
-    stage.step(MachineEvent::Tick);
-    assert_eq!(stage.step(MachineEvent::Adopted(0)), [Action::Prepare(1)]);
-    assert_eq!(stage.bring_up(1), []);
-    assert_eq!(stage.step(MachineEvent::Stop), [Action::Terminate(1)]);
-    assert_eq!(stage.take_down(1), [Action::Finish(0)]);
-    assert_eq!(stage.step(MachineEvent::Finished(0)), []);
-    assert_eq!(stage.states(), [NodeState::Stopped; 2]);
+    let mut fixture = MachineFixture::new(vec![service("db", &[]), service("app", &[0])]);
+    fixture.step(MachineEvent::Tick);
+    assert_eq!(fixture.step(MachineEvent::Adopted(0)), [Action::Prepare(1)]);
+    assert_eq!(fixture.bring_up(1), []);
+    assert_eq!(fixture.step(MachineEvent::Stop), [Action::Terminate(1)]);
+    assert_eq!(fixture.take_down(1), [Action::Finish(0)]);
+    assert_eq!(fixture.step(MachineEvent::Finished(0)), []);
+    assert_eq!(fixture.states(), [NodeState::Stopped; 2]);
 
-    let mut stage = MachineFixture::new(vec![service("db", &[])]);
-    stage.step(MachineEvent::Tick);
-    stage.step(MachineEvent::Adopted(0));
-    assert_eq!(stage.step(MachineEvent::Kill), [], "it is wanted");
-    assert_eq!(stage.step(MachineEvent::Stop), [Action::Finish(0)]);
+    let mut fixture = MachineFixture::new(vec![service("db", &[])]);
+    fixture.step(MachineEvent::Tick);
+    fixture.step(MachineEvent::Adopted(0));
+    assert_eq!(fixture.step(MachineEvent::Kill), [], "it is wanted");
+    assert_eq!(fixture.step(MachineEvent::Stop), [Action::Finish(0)]);
 
-    let mut stage = MachineFixture::new(vec![service("db", &[])]);
-    stage.step(MachineEvent::Tick);
-    stage.step(MachineEvent::Stop);
-    assert_eq!(stage.step(MachineEvent::Adopted(0)), [Action::Finish(0)], "too late");
+    let mut fixture = MachineFixture::new(vec![service("db", &[])]);
+    fixture.step(MachineEvent::Tick);
+    fixture.step(MachineEvent::Stop);
+    assert_eq!(fixture.step(MachineEvent::Adopted(0)), [Action::Finish(0)], "too late");
 }
 
 #[test]
 fn one_of_envos_own_takes_the_place_of_what_was_adopted_and_does_not_answer() {
-    let mut stage = MachineFixture::new(vec![MachineNode { checks_alive: true, ..service("db", &[]) }]);
-    stage.step(MachineEvent::Tick);
-    assert_eq!(stage.step(MachineEvent::Adopted(0)), [Action::CheckAlive(0)]);
-    stage.step(MachineEvent::Alive(0, false));
-    stage.step(MachineEvent::Alive(0, false));
-    assert_eq!(stage.step(MachineEvent::Alive(0, false)), [Action::Prepare(0)]);
-    stage.bring_up(0);
-    assert_eq!(stage.states(), [NodeState::Ready]);
-    assert_eq!(stage.step(MachineEvent::Stop), [Action::Terminate(0)], "this one is envo's");
+    let mut fixture = MachineFixture::new(vec![MachineNode { checks_alive: true, ..service("db", &[]) }]);
+    fixture.step(MachineEvent::Tick);
+    assert_eq!(fixture.step(MachineEvent::Adopted(0)), [Action::CheckAlive(0)]);
+    fixture.step(MachineEvent::Alive(0, false));
+    fixture.step(MachineEvent::Alive(0, false));
+    assert_eq!(fixture.step(MachineEvent::Alive(0, false)), [Action::Prepare(0)]);
+    fixture.bring_up(0);
+    assert_eq!(fixture.states(), [NodeState::Ready]);
+    assert_eq!(fixture.step(MachineEvent::Stop), [Action::Terminate(0)], "this one is envo's");
 }
 
 #[test]
 fn a_service_that_lost_its_port_starts_over_at_once_but_not_for_ever() {
-    let mut stage = MachineFixture::new(vec![service("a", &[])]);
-    stage.step(MachineEvent::Tick);
-    assert_eq!(stage.step(MachineEvent::Prepared(0)), [Action::Start(0)]);
+    let mut fixture = MachineFixture::new(vec![service("a", &[])]);
+    fixture.step(MachineEvent::Tick);
+    assert_eq!(fixture.step(MachineEvent::Prepared(0)), [Action::Start(0)]);
     for _ in 0..LOST_PORTS {
-        stage.step(MachineEvent::Started(0));
-        assert_eq!(stage.step(MachineEvent::LostPort(0, 1)), [Action::Terminate(0)]);
-        assert_eq!(stage.step(MachineEvent::Gone(0)), [Action::Start(0)]);
+        fixture.step(MachineEvent::Started(0));
+        assert_eq!(fixture.step(MachineEvent::LostPort(0, 1)), [Action::Terminate(0)]);
+        assert_eq!(fixture.step(MachineEvent::Gone(0)), [Action::Start(0)]);
     }
-    stage.step(MachineEvent::Started(0));
-    stage.step(MachineEvent::LostPort(0, 1));
-    assert_eq!(stage.failure(), "a: exited with code 1 before it was ready");
+    fixture.step(MachineEvent::Started(0));
+    fixture.step(MachineEvent::LostPort(0, 1));
+    assert_eq!(fixture.failure(), "a: exited with code 1 before it was ready");
 }

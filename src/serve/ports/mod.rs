@@ -78,22 +78,22 @@ impl PortReservation {
 ///
 /// A configured port that is in use, with the command of that process if it is known; a host that does not
 /// belong to this machine.
-pub fn lease(
-    book: &mut PortRegistry,
+pub fn reserve(
+    registry: &mut PortRegistry,
     which: &InstanceName,
     service: &ServiceSettings,
 ) -> Result<PortReservation, ConfigError> {
-    let mut lease = PortReservation::default();
+    let mut reservation = PortReservation::default();
     let name = which.name.as_str();
     for port in &service.ports {
         let held = match port.number {
-            None => choose(book, name, &port.name, |number| hold(&service.host, number))
+            None => choose(registry, name, &port.name, |number| hold(&service.host, number))
                 .map_err(|error| refused(name, service, 0, &error))?,
             Some(number) => match hold(&service.host, number) {
                 Ok(held) => held,
                 Err(error) if service.adopt && error.kind() == io::ErrorKind::AddrInUse => {
-                    lease.taken.push(number);
-                    lease.ports.push((port.name.clone(), number));
+                    reservation.taken.push(number);
+                    reservation.ports.push((port.name.clone(), number));
                     continue;
                 }
                 Err(error) => return Err(refused(name, service, number, &error)),
@@ -102,21 +102,21 @@ pub fn lease(
         let number = held.local_addr().map(|address| address.port()).unwrap_or_default();
         // Ports for one test or worker are not remembered: the number of names is unlimited.
         if port.number.is_none() && !which.is_apart {
-            book.note(name, &port.name, number);
+            registry.note(name, &port.name, number);
         }
-        lease.ports.push((port.name.clone(), number));
-        lease.held.push(held);
+        reservation.ports.push((port.name.clone(), number));
+        reservation.held.push(held);
     }
-    Ok(lease)
+    Ok(reservation)
 }
 
 /// A free port: the previous one, else one derived from the name, else one that the system chooses. `hold`
 /// listens on a number, of which 0 lets the system choose.
-fn choose<T>(book: &PortRegistry, name: &str, port: &str, hold: impl Fn(u16) -> io::Result<T>) -> io::Result<T> {
-    if let Some(held) = book.before(name, port).and_then(|number| hold(number).ok()) {
+fn choose<T>(registry: &PortRegistry, name: &str, port: &str, hold: impl Fn(u16) -> io::Result<T>) -> io::Result<T> {
+    if let Some(held) = registry.before(name, port).and_then(|number| hold(number).ok()) {
         return Ok(held);
     }
-    for number in book.candidates(name, port) {
+    for number in registry.candidates(name, port) {
         match hold(number) {
             Err(error) if matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied) => {}
             held => return held,
@@ -180,8 +180,8 @@ mod tests {
         InstanceName { name: name.to_owned(), ..InstanceName::default() }
     }
 
-    fn leased(book: &mut PortRegistry, name: &str, service: &ServiceSettings) -> PortReservation {
-        lease(book, &which(name), service).unwrap()
+    fn reserved(registry: &mut PortRegistry, name: &str, service: &ServiceSettings) -> PortReservation {
+        reserve(registry, &which(name), service).unwrap()
     }
 
     /// A machine on which only `taken` is in use, whatever else runs on this one.
@@ -192,31 +192,31 @@ mod tests {
     #[test]
     fn a_port_stays_the_same_while_it_is_free_and_gives_way_to_a_stranger() {
         let folder = tempfile::tempdir().unwrap();
-        let mut book = open(folder.path());
-        let first = choose(&book, "a", "http", free_but(&[])).unwrap();
-        book.note("a", "http", first);
-        assert_eq!(choose(&book, "a", "http", free_but(&[])).unwrap(), first);
-        let other = choose(&book, "a", "http", free_but(&[first])).unwrap();
+        let mut registry = open(folder.path());
+        let first = choose(&registry, "a", "http", free_but(&[])).unwrap();
+        registry.note("a", "http", first);
+        assert_eq!(choose(&registry, "a", "http", free_but(&[])).unwrap(), first);
+        let other = choose(&registry, "a", "http", free_but(&[first])).unwrap();
         assert_ne!(other, first);
-        book.note("a", "http", other);
-        assert_eq!(choose(&book, "a", "http", free_but(&[])).unwrap(), other, "that is what it was before");
+        registry.note("a", "http", other);
+        assert_eq!(choose(&registry, "a", "http", free_but(&[])).unwrap(), other, "that is what it was before");
         let all: Vec<u16> = (1..=u16::MAX).collect();
-        assert_eq!(choose(&book, "a", "http", free_but(&all)).unwrap(), 0, "the system chooses");
-        let broken = choose(&book, "a", "http", |_| io::Result::<u16>::Err(io::ErrorKind::AddrNotAvailable.into()));
+        assert_eq!(choose(&registry, "a", "http", free_but(&all)).unwrap(), 0, "the system chooses");
+        let broken = choose(&registry, "a", "http", |_| io::Result::<u16>::Err(io::ErrorKind::AddrNotAvailable.into()));
         assert_eq!(broken.unwrap_err().kind(), io::ErrorKind::AddrNotAvailable);
     }
 
     #[test]
     fn ports_that_are_held_at_once_differ_and_are_written_down() {
         let folder = tempfile::tempdir().unwrap();
-        let mut book = open(folder.path());
-        let both = leased(&mut book, "a", &service(&[("http", None), ("admin", None)]));
-        let other = leased(&mut book, "b", &service(&[("http", None)]));
+        let mut registry = open(folder.path());
+        let both = reserved(&mut registry, "a", &service(&[("http", None), ("admin", None)]));
+        let other = reserved(&mut registry, "b", &service(&[("http", None)]));
         let numbers = BTreeSet::from([both.ports[0].1, both.ports[1].1, other.ports[0].1]);
         assert_eq!(numbers.len(), 3);
-        book.close().unwrap();
-        let book = open(folder.path());
-        let before = ["http", "admin"].map(|port| (port.to_owned(), book.before("a", port).unwrap()));
+        registry.close().unwrap();
+        let registry = open(folder.path());
+        let before = ["http", "admin"].map(|port| (port.to_owned(), registry.before("a", port).unwrap()));
         assert_eq!(both.ports, before);
     }
 
@@ -225,15 +225,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let number = taken.local_addr().unwrap().port();
-        let error = lease(&mut open(folder.path()), &which("a"), &service(&[("http", Some(number))])).unwrap_err();
+        let error = reserve(&mut open(folder.path()), &which("a"), &service(&[("http", Some(number))])).unwrap_err();
         let expected = format!("`a` (tox.ini:7) needs port {number}, which is in use by `");
         assert!(error.message.starts_with(&expected), "{error}");
         assert!(error.message.ends_with(&format!("` (pid {})", std::process::id())), "{error}");
         let adopting = ServiceSettings { adopt: true, ..service(&[("http", Some(number))]) };
-        let mut lease = leased(&mut open(folder.path()), "a", &adopting);
-        assert_eq!(lease.ports, [("http".to_owned(), number)]);
-        assert!(lease.is_taken());
-        assert!(lease.regain("a", &adopting).unwrap_err().message.starts_with(&expected));
+        let mut reservation = reserved(&mut open(folder.path()), "a", &adopting);
+        assert_eq!(reservation.ports, [("http".to_owned(), number)]);
+        assert!(reservation.is_taken());
+        assert!(reservation.regain("a", &adopting).unwrap_err().message.starts_with(&expected));
         drop(taken);
     }
 
@@ -242,7 +242,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut elsewhere = service(&[("http", None)]);
         elsewhere.host = "192.0.2.1".into();
-        let error = lease(&mut open(folder.path()), &which("a"), &elsewhere).unwrap_err();
+        let error = reserve(&mut open(folder.path()), &which("a"), &elsewhere).unwrap_err();
         assert!(error.message.contains("cannot listen on `192.0.2.1`"), "{error}");
     }
 
@@ -251,10 +251,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let free = service(&[("http", None)]);
         // This process holds the port all the time: it stands for the stranger, or for the service itself.
-        let lease = leased(&mut open(folder.path()), "a", &free);
-        let number = lease.ports[0].1;
-        assert!(lease.is_lost(&free, |_| false));
-        assert!(!lease.is_lost(&free, |pid| pid == std::process::id()), "the service itself has it");
-        assert!(!lease.is_lost(&service(&[("http", Some(number))]), |_| false), "it was not free to choose");
+        let reservation = reserved(&mut open(folder.path()), "a", &free);
+        let number = reservation.ports[0].1;
+        assert!(reservation.is_lost(&free, |_| false));
+        assert!(!reservation.is_lost(&free, |pid| pid == std::process::id()), "the service itself has it");
+        assert!(!reservation.is_lost(&service(&[("http", Some(number))]), |_| false), "it was not free to choose");
     }
 }

@@ -164,7 +164,7 @@ fn range_outside(low: u16, high: u16) -> Range<u16> {
 mod tests {
     use super::*;
 
-    fn book(user: &Path, project: &str) -> PortRegistry {
+    fn registry(user: &Path, project: &str) -> PortRegistry {
         let state = user.join(project);
         fs::create_dir_all(&state).unwrap();
         PortRegistry::open(&state, Some(&user.join("state")))
@@ -173,41 +173,42 @@ mod tests {
     #[test]
     fn what_one_project_was_given_is_kept_and_no_candidate_of_another() {
         let folder = tempfile::tempdir().unwrap();
-        let mut one = book(folder.path(), "one");
+        let mut one = registry(folder.path(), "one");
         let first = one.candidates("web", "http").next().unwrap();
         one.note("web", "http", first);
         assert!(!one.candidates("db", "sql").any(|number| number == first), "nor of another service");
         assert_eq!(one.candidates("web", "http").next(), Some(first), "its own it may have");
         one.close().unwrap();
-        let other = book(folder.path(), "other");
+        let other = registry(folder.path(), "other");
         assert!(!other.candidates("web", "http").any(|number| number == first));
         assert_eq!(other.before("web", "http"), None);
         drop(other);
-        assert_eq!(book(folder.path(), "one").before("web", "http"), Some(first));
+        assert_eq!(registry(folder.path(), "one").before("web", "http"), Some(first));
     }
 
     #[test]
     fn candidates_are_the_same_every_time_and_differ_by_name() {
         let folder = tempfile::tempdir().unwrap();
-        let first = |service: &str, port: &str| book(folder.path(), "one").candidates(service, port).next().unwrap();
+        let first =
+            |service: &str, port: &str| registry(folder.path(), "one").candidates(service, port).next().unwrap();
         assert_eq!(first("web", "http"), first("web", "http"));
         assert_ne!(first("web", "http"), first("web", "admin"));
         assert_ne!(first("web", "http"), first("db", "http"));
-        let all = book(folder.path(), "one").candidates("web", "http").count();
+        let all = registry(folder.path(), "one").candidates("web", "http").count();
         assert!(all > 900, "{all}");
     }
 
     #[test]
     fn projects_that_are_gone_give_their_ports_back() {
         let folder = tempfile::tempdir().unwrap();
-        let mut gone = book(folder.path(), "gone");
+        let mut gone = registry(folder.path(), "gone");
         gone.note("web", "http", 20_001);
         gone.close().unwrap();
         fs::remove_dir_all(folder.path().join("gone")).unwrap();
-        let mut one = book(folder.path(), "one");
+        let mut one = registry(folder.path(), "one");
         one.note("web", "http", 20_002);
         one.close().unwrap();
-        assert!(book(folder.path(), "gone").before("web", "http").is_none());
+        assert!(registry(folder.path(), "gone").before("web", "http").is_none());
     }
 
     #[test]
@@ -218,17 +219,17 @@ mod tests {
         fs::write(state.join("ports.json"), "{\"projects\": [").unwrap();
         assert_eq!(PortRegistry::open(&folder.path().join("one"), Some(&state)).pages, RegistryContents::default());
         let nowhere = Path::new("/proc/no/such");
-        let mut book = PortRegistry::open(&state, Some(nowhere));
-        book.note("web", "http", 20_001);
-        book.close().unwrap();
+        let mut registry = PortRegistry::open(&state, Some(nowhere));
+        registry.note("web", "http", 20_001);
+        registry.close().unwrap();
         assert_eq!(
             PortRegistry::open(&state, Some(nowhere)).before("web", "http"),
             Some(20_001),
             "the project has its own"
         );
-        let mut book = PortRegistry::open(nowhere, None);
-        book.note("web", "http", 20_001);
-        assert!(book.close().is_err());
+        let mut registry = PortRegistry::open(nowhere, None);
+        registry.note("web", "http", 20_001);
+        assert!(registry.close().is_err());
     }
 
     #[test]

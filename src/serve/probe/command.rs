@@ -20,8 +20,7 @@ const LINES: usize = 5;
 
 /// Runs the command once. Everything it has started and left behind is killed with it.
 pub fn run(argv: &[String], cwd: &Path, variables: &EnvVariables, patience: &ProbeLimits) -> Result<(), ProbeMiss> {
-    let (program, arguments) =
-        argv.split_first().ok_or_else(|| ProbeMiss::Never("there is no command in it".to_owned()))?;
+    let (program, arguments) = argv.split_first().ok_or_else(|| ProbeMiss::Never("the command is empty".to_owned()))?;
     let trouble = |error: io::Error| ProbeMiss::Seen(ProbeObservation::Trouble(error.to_string()));
     let (output, end) = io::pipe().map_err(trouble)?;
     rustix::io::ioctl_fionbio(&output, true).map_err(|error| trouble(error.into()))?;

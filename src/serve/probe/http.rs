@@ -62,7 +62,7 @@ pub fn answers(url: &ProbeUrl, expected: Option<u16>, patience: &ProbeLimits) ->
     let wire = connect_tcp(&url.host, url.port, patience)?;
     let connection = match url.secure {
         true => TlsConnection::secured(wire, &url.host)
-            .ok_or_else(|| ProbeObservation::Trouble("TLS cannot be spoken".to_owned()))?,
+            .ok_or_else(|| ProbeObservation::Trouble("TLS is not available".to_owned()))?,
         false => TlsConnection::Plain(wire),
     };
     let answered = status_of(connection, url)?;

@@ -106,7 +106,7 @@ impl ReadinessQuestion {
         }
         let begin = Instant::now();
         // When the service was first reached: attempts to connect to nothing do not lengthen the pause.
-        let mut heard = None;
+        let mut first_contact = None;
         let mut listens = ListeningPorts { addresses: None, next_look: FIRST_LOOK.min(subject.left / 2) };
         loop {
             let left = subject.left.saturating_sub(begin.elapsed());
@@ -132,7 +132,9 @@ impl ReadinessQuestion {
             let pause = match is_free {
                 true => pause_at_the_door(begin.elapsed()),
                 // After a slow attempt the pause is as long, to leave the machine to the service.
-                false => pause(heard.get_or_insert(attempt).elapsed()).max(attempt.elapsed().min(LONGEST_PAUSE)),
+                false => {
+                    pause(first_contact.get_or_insert(attempt).elapsed()).max(attempt.elapsed().min(LONGEST_PAUSE))
+                }
             };
             if asking.cancel.wait(pause) {
                 return ProbeResult::Cancelled;

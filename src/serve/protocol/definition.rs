@@ -171,7 +171,7 @@ mod tests {
         if let Some(service) = &mut other.service {
             service.instances = 3;
         }
-        assert_eq!(other.digest(), definition().digest(), "nor does it become another for having others beside it");
+        assert_eq!(other.digest(), definition().digest(), "the number of instances does not change the definition");
         other.variables.0.set("A", "c");
         assert_ne!(other.digest(), definition().digest());
     }

@@ -312,7 +312,7 @@ pub enum ReplyBody {
 pub enum Reply {
     Answer { id: u64, ok: ReplyBody },
     Refusal { id: u64, error: RequestRefusal },
-    News(TimedEvent),
+    Event(TimedEvent),
 }
 
 /// A message as one line of JSON.

@@ -84,9 +84,9 @@ impl ShimProgram {
 
 /// The supervisor's ends of a service's pipes.
 pub struct ServicePipes {
-    pub orders: File,
+    pub requests: File,
     pub output: File,
-    pub news: File,
+    pub events: File,
 }
 
 impl ShimForker {
@@ -138,7 +138,7 @@ impl ShimForker {
     /// A new shim, which waits for its task. `pty`: its service writes to a pseudo-terminal. `log`: the path
     /// for its output. `sockets`: the sockets that its service inherits.
     pub fn shim(&mut self, pty: bool, log: &Path, sockets: &[BorrowedFd<'_>]) -> io::Result<ServicePipes> {
-        let (orders_reader, orders) = io::pipe()?;
+        let (requests_reader, requests) = io::pipe()?;
         let (output, output_writer): (OwnedFd, OwnedFd) = if pty {
             let terminal = pty::for_output()?;
             (terminal.reader, terminal.child)
@@ -146,12 +146,12 @@ impl ShimForker {
             let (reader, writer) = io::pipe()?;
             (reader.into(), writer.into())
         };
-        let (news, news_writer) = io::pipe()?;
+        let (events, events_writer) = io::pipe()?;
         if sockets.len() > MOST_SOCKETS {
             return Err(io::Error::other(format!("it has more than {MOST_SOCKETS} sockets")));
         }
         // The shim can read the output too, and does so when this process is gone.
-        let mut ends = vec![orders_reader.as_fd(), output_writer.as_fd(), news_writer.as_fd(), output.as_fd()];
+        let mut ends = vec![requests_reader.as_fd(), output_writer.as_fd(), events_writer.as_fd(), output.as_fd()];
         ends.extend_from_slice(sockets);
         if send(&self.socket, log, &ends).is_err() {
             // The forker was killed. Its shims do not need it any more, but new ones do.
@@ -161,7 +161,7 @@ impl ShimForker {
             send(&self.socket, log, &ends)?;
         }
         let file = |descriptor: OwnedFd| File::from(descriptor);
-        Ok(ServicePipes { orders: file(orders.into()), output: file(output), news: file(news.into()) })
+        Ok(ServicePipes { requests: file(requests.into()), output: file(output), events: file(events.into()) })
     }
 }
 
@@ -295,13 +295,13 @@ fn receive(socket: &UnixStream) -> io::Result<ShimCommand> {
         let mut path = vec![0; (u32::from_le_bytes(length) as usize).min(LONGEST_PATH)];
         (&*socket).read_exact(&mut path)?;
         let mut ends = ends.into_iter();
-        if let (Some(orders), Some(output), Some(news), Some(leftover)) =
+        if let (Some(requests), Some(output), Some(events), Some(leftover)) =
             (ends.next(), ends.next(), ends.next(), ends.next())
         {
             let sockets = ends.collect();
-            let (orders, news, leftover) = (File::from(orders), File::from(news), File::from(leftover));
+            let (requests, events, leftover) = (File::from(requests), File::from(events), File::from(leftover));
             let path = PathBuf::from(OsString::from_vec(path));
-            return Ok(ShimCommand::Shim(Box::new(ShimPipes { orders, output, news, leftover, sockets }), path));
+            return Ok(ShimCommand::Shim(Box::new(ShimPipes { requests, output, events, leftover, sockets }), path));
         }
     }
 }

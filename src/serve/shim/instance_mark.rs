@@ -15,7 +15,7 @@ pub fn project(state_dir: &Path) -> String {
 }
 
 /// The beginning of the marks of all processes of a supervisor; practically unique.
-#[expect(clippy::disallowed_methods, reason = "it is only to differ from others, with the number of the process")]
+#[expect(clippy::disallowed_methods, reason = "it only has to be unique, with the process number")]
 pub fn supervisor(project: &str) -> String {
     let time = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     format!("{project}-{}-{:x}/", std::process::id(), time.as_nanos())

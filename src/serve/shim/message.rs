@@ -197,13 +197,13 @@ mod tests {
 
     #[test]
     fn news_are_read_as_they_were_told() {
-        for news in [
+        for event in [
             ShimEvent::Started { leader: 7, shim: 6 },
             ShimEvent::NotStarted(2),
             ShimEvent::Exited(-15),
             ShimEvent::Gone,
         ] {
-            assert_eq!(ShimEvent::from_line(news.to_line().as_bytes()), Some(news));
+            assert_eq!(ShimEvent::from_line(event.to_line().as_bytes()), Some(event));
         }
         for nonsense in ["", "exited", "exited x", "thread 'main' panicked", "started -1", "started 5", "started 5/"] {
             assert_eq!(ShimEvent::from_line(nonsense.as_bytes()), None);

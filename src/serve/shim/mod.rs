@@ -57,12 +57,12 @@ unsafe fn run(ends: ShimPipes) -> io::Result<()> {
     process::restore_signals(&SIGNALS);
     // SAFETY: nothing but `ends` owns a descriptor, by the contract of this function.
     let (ends, sockets) = unsafe { ends.order_sockets_first() }?;
-    let ShimPipes { mut orders, output, news, leftover, .. } = ends;
-    let task = ShimTask::read(&mut orders)?;
+    let ShimPipes { mut requests, output, events, leftover, .. } = ends;
+    let task = ShimTask::read(&mut requests)?;
     tree::adopt_orphans();
     let ends = ChildSignal::new()?;
     let leftover = UnreadOutput::new(leftover, task.log.clone());
-    let mut shim = Shim { news, leftover, leader: None, stop_signal: task.stop_signal, ending: None };
+    let mut shim = Shim { events, leftover, leader: None, stop_signal: task.stop_signal, ending: None };
     // SAFETY: this process has one thread, by the contract of this function; catching a signal starts none.
     match unsafe { start(task, output, sockets) } {
         Ok(leader) => shim.leader = Some(leader),
@@ -75,7 +75,7 @@ unsafe fn run(ends: ShimPipes) -> io::Result<()> {
     process::ignore_signals(&SIGNALS[1..]);
     let leader = shim.leader.map_or(0, |pid| pid.as_raw_nonzero().get().unsigned_abs());
     shim.send(ShimEvent::Started { leader, shim: std::process::id() });
-    shim.serve(orders, &ends)
+    shim.serve(requests, &ends)
 }
 
 /// The signals that a shim handles itself; the first reports the end of children.
@@ -120,7 +120,7 @@ impl ChildSignal {
 }
 
 struct Shim {
-    news: File,
+    events: File,
     leftover: UnreadOutput,
     /// The service's first process until it is reaped.
     leader: Option<Pid>,
@@ -140,30 +140,30 @@ struct TreeTermination {
 }
 
 impl Shim {
-    fn serve(&mut self, orders: File, ends: &ChildSignal) -> io::Result<()> {
-        let mut orders = Some(orders);
+    fn serve(&mut self, requests: File, ends: &ChildSignal) -> io::Result<()> {
+        let mut requests = Some(requests);
         let mut leftover = false;
         loop {
             if !self.reap() {
-                if orders.is_none() {
+                if requests.is_none() {
                     self.leftover.write();
                 }
                 self.send(ShimEvent::Gone);
                 return Ok(());
             }
-            let (ordered, ended) = self.wait(orders.as_ref(), ends, leftover)?;
+            let (requested, ended) = self.wait(requests.as_ref(), ends, leftover)?;
             if leftover {
                 leftover = self.leftover.write();
             }
             if ended {
                 ends.clear();
             }
-            if ordered && let Some(source) = &mut orders {
+            if requested && let Some(source) = &mut requests {
                 match ShimRequest::read(source) {
                     Some(ShimRequest::Stop) => self.end(self.stop_signal, None),
                     Some(ShimRequest::Kill) => self.end(libc::SIGKILL, None),
                     None => {
-                        (orders, leftover) = (None, true);
+                        (requests, leftover) = (None, true);
                         self.end(self.stop_signal, Some(Instant::now() + ORPHAN_PATIENCE));
                     }
                 }
@@ -173,14 +173,14 @@ impl Shim {
     }
 
     /// Waits for a request, the end of a child, output to write, or the time of the next signal.
-    fn wait(&self, orders: Option<&File>, ends: &ChildSignal, leftover: bool) -> io::Result<(bool, bool)> {
+    fn wait(&self, requests: Option<&File>, ends: &ChildSignal, leftover: bool) -> io::Result<(bool, bool)> {
         let timeout = self.ending.as_ref().map(|ending| {
             let due = ending.kill.map_or(ending.again, |kill| kill.min(ending.again));
             due.saturating_duration_since(Instant::now())
         });
         let timeout = timeout.map(|time| Timespec { tv_sec: time.as_secs() as _, tv_nsec: time.subsec_nanos() as _ });
         let mut waiting = vec![PollFd::new(&ends.0, PollFlags::IN)];
-        waiting.extend(orders.map(|orders| PollFd::from_borrowed_fd(orders.as_fd(), PollFlags::IN)));
+        waiting.extend(requests.map(|requests| PollFd::from_borrowed_fd(requests.as_fd(), PollFlags::IN)));
         // Without requests there may be output to write.
         waiting.extend(leftover.then(|| PollFd::new(&self.leftover, PollFlags::IN)));
         match poll(&mut waiting, timeout.as_ref()) {
@@ -188,7 +188,7 @@ impl Shim {
             Err(errno) => return Err(errno.into()),
         }
         Ok((
-            orders.is_some() && waiting.get(1).is_some_and(|one| !one.revents().is_empty()),
+            requests.is_some() && waiting.get(1).is_some_and(|one| !one.revents().is_empty()),
             !waiting[0].revents().is_empty(),
         ))
     }
@@ -236,9 +236,9 @@ impl Shim {
         }
     }
 
-    fn send(&mut self, news: ShimEvent) {
+    fn send(&mut self, event: ShimEvent) {
         // If envo is gone, there is no reader.
-        let _ = self.news.write_all(news.to_line().as_bytes());
+        let _ = self.events.write_all(event.to_line().as_bytes());
     }
 }
 

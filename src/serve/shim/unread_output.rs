@@ -16,10 +16,10 @@ const BLOCK: usize = 64 * 1024;
 
 /// The descriptors of a shim.
 pub struct ShimPipes {
-    pub orders: File,
+    pub requests: File,
     /// The end that the service writes to.
     pub output: OwnedFd,
-    pub news: File,
+    pub events: File,
     /// The end that it is read from.
     pub leftover: File,
     /// The sockets that the service inherits.
@@ -39,9 +39,9 @@ impl ShimPipes {
         }
         let away = |descriptor: BorrowedFd<'_>| rustix::io::fcntl_dupfd_cloexec(descriptor, OUT_OF_THE_WAY);
         let ends = Self {
-            orders: File::from(away(self.orders.as_fd())?),
+            requests: File::from(away(self.requests.as_fd())?),
             output: away(self.output.as_fd())?,
-            news: File::from(away(self.news.as_fd())?),
+            events: File::from(away(self.events.as_fd())?),
             leftover: File::from(away(self.leftover.as_fd())?),
             sockets: Vec::new(),
         };

@@ -73,7 +73,7 @@ impl Supervisor {
             // If it fails, it is no longer done.
             self.jobs.forget(self.slots[at].prepared.name());
         }
-        if !std::mem::replace(&mut self.slots[at].leased, true)
+        if !std::mem::replace(&mut self.slots[at].has_reservation, true)
             && let Err(text) = self.reserve_ports_again(at)
         {
             return Some(Happening::PrepareFailed(at, text));
@@ -88,13 +88,13 @@ impl Supervisor {
     fn reserve_ports_again(&mut self, at: usize) -> Result<(), String> {
         let slot = &mut self.slots[at];
         let Some(service) = &slot.prepared.definition.service else { return Ok(()) };
-        let mut book = PortRegistry::open(&self.state_dir, self.user_dir.as_deref());
-        slot.lease.release();
-        slot.lease = ports::lease(&mut book, &slot.which, service).map_err(|error| error.to_string())?;
-        slot.instance.ports.clone_from(&slot.lease.ports);
+        let mut registry = PortRegistry::open(&self.state_dir, self.user_dir.as_deref());
+        slot.reservation.release();
+        slot.reservation = ports::reserve(&mut registry, &slot.which, service).map_err(|error| error.to_string())?;
+        slot.instance.ports.clone_from(&slot.reservation.ports);
         slot.instance.host.clone_from(&service.host);
         // Changed numbers are no reason not to start.
-        let _ = book.close();
+        let _ = registry.close();
         Ok(())
     }
 
@@ -106,22 +106,22 @@ impl Supervisor {
         let slot = &mut self.slots[at];
         let name = slot.prepared.name().to_owned();
         let regained = match &slot.prepared.definition.service {
-            Some(service) => slot.lease.regain(&name, service),
+            Some(service) => slot.reservation.regain(&name, service),
             None => Ok(()),
         };
         match regained {
             Ok(()) => service_command::prepare(self, at),
-            Err(error) => Some(Happening::PrepareFailed(at, format!("cannot start, and cannot be adopted: {error}"))),
+            Err(error) => Some(Happening::PrepareFailed(at, format!("cannot start and cannot be adopted: {error}"))),
         }
     }
 
     /// Sends a request to the shim of a service, or to the commands of a job or around a service.
-    fn send_to_shim(&mut self, at: usize, order: ShimRequest) {
+    fn send_to_shim(&mut self, at: usize, request: ShimRequest) {
         let slot = &mut self.slots[at];
         match &mut slot.running {
             // The end of the shim is already in the channel.
-            Some(running) => running.send(order),
-            None => slot.halt.iter().for_each(Interrupt::request),
+            Some(running) => running.send(request),
+            None => slot.commands.iter().for_each(Interrupt::request),
         }
     }
 
@@ -151,9 +151,9 @@ impl Supervisor {
         if self.machine.is_over(at) {
             let slot = &mut self.slots[at];
             // Sockets of a stopped service must not accept connections.
-            slot.lease.release();
-            slot.leased = false;
-            slot.halt = None;
+            slot.reservation.release();
+            slot.has_reservation = false;
+            slot.commands = None;
             if state != NodeState::Exited || !slot.prepared.definition.is_job() {
                 self.ready.remove(slot.prepared.name());
             }
@@ -192,18 +192,18 @@ impl Supervisor {
     }
 
     fn publish_state(&mut self, at: usize, text: Option<String>) {
-        let news = self.state_event(at, text);
+        let event = self.state_event(at, text);
         // A step of the machine may pass through several states; only the last of them is seen here, possibly
         // twice.
-        let is_same = |told: &ServiceEvent| {
-            let (time, seconds) = (news.time, news.seconds);
-            ServiceEvent { time, seconds, ..told.clone() } == news
+        let is_same = |reported: &ServiceEvent| {
+            let (time, seconds) = (event.time, event.seconds);
+            ServiceEvent { time, seconds, ..reported.clone() } == event
         };
-        if news.text.is_none() && self.slots[at].told.as_ref().is_some_and(is_same) {
+        if event.text.is_none() && self.slots[at].reported.as_ref().is_some_and(is_same) {
             return;
         }
-        self.slots[at].told = Some(ServiceEvent { text: None, ..news.clone() });
-        self.publish_event(TimedEvent::Service(news));
+        self.slots[at].reported = Some(ServiceEvent { text: None, ..event.clone() });
+        self.publish_event(TimedEvent::Service(event));
     }
 
     fn state_event(&self, at: usize, text: Option<String>) -> ServiceEvent {
@@ -260,7 +260,7 @@ impl Supervisor {
         self.publish_event(TimedEvent::Report { report: event });
     }
 
-    /// The supervisor was told to end.
+    /// The supervisor was asked to end.
     pub(super) fn publish_stopping(&self, by: String) {
         self.publish_event(TimedEvent::Ending(EndingService { time: since_1970(), by }));
     }
@@ -268,12 +268,12 @@ impl Supervisor {
     /// Sends a report to one connection, if it receives events.
     pub(super) fn publish_to(&self, connection: u64, report: RunEvent) {
         if self.connections.get(&connection).is_some_and(|one| one.events) {
-            self.send(connection, &Reply::News(TimedEvent::Report { report }));
+            self.send(connection, &Reply::Event(TimedEvent::Report { report }));
         }
     }
 
-    fn publish_event(&self, news: TimedEvent) {
-        let reply = Reply::News(news);
+    fn publish_event(&self, event: TimedEvent) {
+        let reply = Reply::Event(event);
         for connection in self.connections.values().filter(|connection| connection.events) {
             connection.outbox.push(&reply);
         }
@@ -311,10 +311,7 @@ impl Supervisor {
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "people are told the time of the clock on the wall; nothing waits for it"
-)]
+#[expect(clippy::disallowed_methods, reason = "people read wall-clock times; nothing waits for it")]
 fn since_1970() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64())
 }

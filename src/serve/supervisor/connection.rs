@@ -59,7 +59,7 @@ impl Outbox {
         if queue.closed {
             return;
         }
-        if !matches!(reply, Reply::News(_)) {
+        if !matches!(reply, Reply::Event(_)) {
             queue.open = queue.open.saturating_sub(1);
         }
         if queue.bytes.len() + line.len() > LARGEST_OUTBOX {
@@ -120,8 +120,15 @@ pub fn serve(accepted: &Accepted, sender: Sender<SupervisorMessage>, ended: Sync
     stream.set_nonblocking(true)?;
     let outbox =
         Arc::new(Outbox { queue: Mutex::default(), ended: Condvar::new(), wake, stream: Arc::downgrade(&stream) });
-    let talk =
-        ConnectionThreads { stream, woken, outbox: Arc::clone(&outbox), id, sender, heard: Vec::new(), line_due: None };
+    let talk = ConnectionThreads {
+        stream,
+        woken,
+        outbox: Arc::clone(&outbox),
+        id,
+        sender,
+        partial: Vec::new(),
+        line_due: None,
+    };
     thread::Builder::new().name("client".to_owned()).stack_size(STACK).spawn(move || {
         if talk.sender.send(SupervisorMessage::Connected(id, Arc::clone(&outbox), is_last)).is_ok() {
             let sender = talk.sender.clone();
@@ -144,7 +151,7 @@ struct ConnectionThreads {
     id: u64,
     sender: Sender<SupervisorMessage>,
     /// The received part of a line that has no end yet.
-    heard: Vec<u8>,
+    partial: Vec<u8>,
     /// The deadline for the end of that line.
     line_due: Option<Instant>,
 }
@@ -226,10 +233,10 @@ impl ConnectionThreads {
         };
         let mut rest = &buffer[..length];
         while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
-            self.heard.extend_from_slice(&rest[..end]);
+            self.partial.extend_from_slice(&rest[..end]);
             rest = &rest[end + 1..];
             self.line_due = None;
-            let line = std::mem::take(&mut self.heard);
+            let line = std::mem::take(&mut self.partial);
             if !line.trim_ascii().is_empty() && !self.handle_line(&line) {
                 return true;
             }
@@ -237,12 +244,12 @@ impl ConnectionThreads {
         if rest.is_empty() {
             return true;
         }
-        if self.heard.is_empty() {
+        if self.partial.is_empty() {
             self.line_due = Some(Instant::now() + LINE_PATIENCE);
         }
-        self.heard.extend_from_slice(rest);
-        if self.heard.len() > protocol::LONGEST_LINE {
-            self.heard = Vec::new();
+        self.partial.extend_from_slice(rest);
+        if self.partial.len() > protocol::LONGEST_LINE {
+            self.partial = Vec::new();
             self.refuse(&format!("the line is longer than {} bytes", protocol::LONGEST_LINE));
         }
         true

@@ -163,7 +163,7 @@ impl Supervisor {
 
     /// The report about a job that is skipped.
     pub(super) fn left_out(&self, at: usize) -> RunEvent {
-        let text = "(already done for what it depends on; `envo up --force` runs it)";
+        let text = "(already done for its dependencies; `envo up --force` runs it)";
         let service = self.slots[at].prepared.name().to_owned();
         RunEvent::Service { service, state: "skipped".to_owned(), text: text.to_owned() }
     }
@@ -186,9 +186,8 @@ mod tests {
         let is_done = |name, digest, state| jobs.is_done(name, digest, &done(digest, &[("db", state)]).depends);
         assert!(is_done("migrate", "a", "1"));
         assert!(!is_done("migrate", "b", "1") && !is_done("migrate", "a", "2") && !is_done("other", "a", "1"));
-        assert!(!jobs.is_done("migrate", "a", &BTreeMap::new()), "it depends on something else by now");
-        std::fs::write(folder.path().join("jobs.json"), r#"{"migrate": "what an envo of before has written"}"#)
-            .unwrap();
+        assert!(!jobs.is_done("migrate", "a", &BTreeMap::new()), "its dependencies have changed");
+        std::fs::write(folder.path().join("jobs.json"), r#"{"migrate": "the format of an earlier version"}"#).unwrap();
         assert_eq!(JobRecords::open(folder.path()).run_of("migrate"), None);
     }
 

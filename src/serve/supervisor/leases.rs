@@ -34,7 +34,10 @@ impl Supervisor {
         let UpRequest { services, want, keep, force, force_for, change, events, worker, test, ttl, .. } = up;
         let namespaces = Namespaces { worker, test };
         if let Some(name) = namespaces.refused() {
-            return Err(RequestRefusal::new("configuration", format!("`{name}` is no name for a worker or a test")));
+            return Err(RequestRefusal::new(
+                "configuration",
+                format!("`{name}` is not a valid name for a worker or a test"),
+            ));
         }
         self.check(&services, &want)?;
         let sent: BTreeSet<String> = services.iter().map(|one| one.name.clone()).collect();
@@ -45,9 +48,9 @@ impl Supervisor {
         let mut changes = UpResult::default();
         let own: BTreeSet<String> = expanded.iter().map(|(one, _)| one.which.name.clone()).collect();
         let mut taken_in: Vec<(usize, bool)> = Vec::new();
-        for (one, lease) in expanded {
+        for (one, reservation) in expanded {
             let change = InstanceChange { restart: change, taken_in: &taken_in };
-            let taken = self.add_instance(one, lease, &change, &mut changes);
+            let taken = self.add_instance(one, reservation, &change, &mut changes);
             taken_in.push(taken);
         }
         let asked = |at: &usize| want.contains(&self.slots[*at].which.environment);
@@ -112,15 +115,15 @@ impl Supervisor {
         let depends =
             |template: &ServiceTemplate| template.definition.depends.iter().any(|one| scaled.contains(&one.name));
         let concerned = all.iter().filter(|(_, one)| depends(one)).map(|(name, _)| name.clone());
-        let told: BTreeSet<String> = asked.iter().cloned().chain(concerned).collect();
-        let mut expanded = instances::expand(&all, &told, namespaces);
+        let names: BTreeSet<String> = asked.iter().cloned().chain(concerned).collect();
+        let mut expanded = instances::expand(&all, &names, namespaces);
         expanded
             .retain(|one| asked.contains(&one.which.environment) || self.names.contains_key(one.which.name.as_str()));
-        let mut leases = self.lease_ports(&expanded)?;
+        let mut reservations = self.reserve_ports(&expanded)?;
         self.templates = all;
         let with_lease = |one: ExpandedInstance| {
-            let lease = leases.remove(&one.which.name).unwrap_or_default();
-            (one, lease)
+            let reservation = reservations.remove(&one.which.name).unwrap_or_default();
+            (one, reservation)
         };
         Ok(expanded.into_iter().map(with_lease).collect())
     }
@@ -129,14 +132,14 @@ impl Supervisor {
     fn add_instance(
         &mut self,
         one: ExpandedInstance,
-        lease: PortReservation,
+        reservation: PortReservation,
         change: &InstanceChange<'_>,
         changes: &mut UpResult,
     ) -> (usize, bool) {
         let name = one.which.name.clone();
         let Some(at) = self.names.get(&name).copied() else {
             changes.started.push(name);
-            return (self.add(one, lease, change.taken_in), false);
+            return (self.add(one, reservation, change.taken_in), false);
         };
         let idle = self.machine.is_over(at);
         let same = self.slots[at].digest == one.digest;
@@ -181,14 +184,17 @@ impl Supervisor {
         for definition in services {
             let instances = definition.service.as_ref().map_or(1, |service| service.instances);
             if instances > MOST_INSTANCES {
-                return configuration(format!("`{}` is to have {instances} instances", definition.name));
+                return configuration(format!(
+                    "`{}`: instances = {instances} is above the limit of {MOST_INSTANCES}",
+                    definition.name
+                ));
             }
             if definition.name.is_empty() || definition.name.contains(['/', '\0']) || definition.name.starts_with('.') {
-                return configuration(format!("`{}` is no name for a service", definition.name));
+                return configuration(format!("`{}` is not a valid name for a service", definition.name));
             }
             if let Some(missing) = definition.depends.iter().find(|one| !known(&one.name)) {
                 return configuration(format!(
-                    "`{}` depends on `{}`, which is not there",
+                    "`{}` depends on `{}`, which does not exist",
                     definition.name, missing.name
                 ));
             }
@@ -206,7 +212,7 @@ impl Supervisor {
             let mut open = depends(start);
             while let Some(name) = open.pop() {
                 if name == *start {
-                    return configuration(format!("`{start}` depends on itself, directly or through others"));
+                    return configuration(format!("`{start}` depends on itself, directly or indirectly"));
                 }
                 if seen.insert(name.to_owned()) {
                     open.extend(depends(name));
@@ -218,39 +224,42 @@ impl Supervisor {
 
     /// Reserves ports for every new service before the first one starts, so that a port in use does not stop
     /// a set of services half-way.
-    fn lease_ports(&self, expanded: &[ExpandedInstance]) -> Result<BTreeMap<String, PortReservation>, RequestRefusal> {
-        let mut leases = BTreeMap::new();
+    fn reserve_ports(
+        &self,
+        expanded: &[ExpandedInstance],
+    ) -> Result<BTreeMap<String, PortReservation>, RequestRefusal> {
+        let mut reservations = BTreeMap::new();
         let is_new = |one: &&ExpandedInstance| !self.names.contains_key(&one.which.name);
         let with_ports =
             |one: &&ExpandedInstance| one.definition.service.as_ref().is_some_and(|one| !one.ports.is_empty());
         let mut new = expanded.iter().filter(is_new).filter(with_ports).peekable();
         if new.peek().is_none() {
-            return Ok(leases);
+            return Ok(reservations);
         }
-        let mut book = PortRegistry::open(&self.state_dir, self.user_dir.as_deref());
+        let mut registry = PortRegistry::open(&self.state_dir, self.user_dir.as_deref());
         for ExpandedInstance { which, definition, .. } in new {
             let Some(service) = &definition.service else { continue };
-            let lease = ports::lease(&mut book, which, service).map_err(|error| RequestRefusal {
+            let reservation = ports::reserve(&mut registry, which, service).map_err(|error| RequestRefusal {
                 kind: "port".to_owned(),
                 message: error.message,
                 hints: error.hints,
             })?;
-            leases.insert(which.name.clone(), lease);
+            reservations.insert(which.name.clone(), reservation);
         }
-        book.close().map_err(|error| {
-            RequestRefusal::new("port", format!("the ports cannot be kept for the next time: {error}"))
-        })?;
-        Ok(leases)
+        registry
+            .close()
+            .map_err(|error| RequestRefusal::new("port", format!("the ports cannot be remembered: {error}")))?;
+        Ok(reservations)
     }
 
     /// Adds an instance, in the slot of a spare one if there is any.
-    fn add(&mut self, one: ExpandedInstance, lease: PortReservation, taken: &[(usize, bool)]) -> usize {
+    fn add(&mut self, one: ExpandedInstance, reservation: PortReservation, taken: &[(usize, bool)]) -> usize {
         let ExpandedInstance { which, definition, digest } = one;
         let service = definition.service.as_ref();
         let instance = ServiceInstance {
             name: which.name.clone(),
             host: service.map_or_else(String::new, |service| service.host.clone()),
-            ports: lease.ports.clone(),
+            ports: reservation.ports.clone(),
             label: which.label.clone(),
             ..ServiceInstance::default()
         };
@@ -265,15 +274,15 @@ impl Supervisor {
             which,
             visible: Vec::new(),
             instance,
-            lease,
-            leased: true,
+            reservation,
+            has_reservation: true,
             generation: spare.map_or(0, |at| self.slots[at].generation),
             running: None,
             asking: None,
             waiting: ProbeThread::default(),
             watching: None,
             rebuilding: None,
-            halt: None,
+            commands: None,
             started: None,
             exited: false,
             in_background: false,
@@ -283,7 +292,7 @@ impl Supervisor {
             ttl: Duration::ZERO,
             timeline: ServiceTimeline::default(),
             told_failure: false,
-            told: None,
+            reported: None,
         };
         let at = match spare {
             Some(at) => {

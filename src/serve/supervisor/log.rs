@@ -166,7 +166,7 @@ impl ServiceLog {
         }
     }
 
-    #[expect(clippy::disallowed_methods, reason = "people ask for what was written at a time of the clock on the wall")]
+    #[expect(clippy::disallowed_methods, reason = "people select output by wall-clock times")]
     fn note_time(&mut self) {
         let tick = tick_of(SystemTime::now());
         // A clock that was set back is recorded like any other time.

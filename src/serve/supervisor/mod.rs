@@ -44,7 +44,7 @@ use crate::serve::ports::PortReservation;
 use crate::serve::prepared_definition::PreparedDefinition;
 use crate::serve::private;
 use crate::serve::probe::{Canceller, ProbeResult};
-use crate::serve::protocol::{ClientRequest, Reply, ReplyBody as Told, RequestRefusal, ServiceEvent, ServiceTimeline};
+use crate::serve::protocol::{ClientRequest, Reply, ReplyBody, RequestRefusal, ServiceEvent, ServiceTimeline};
 use crate::serve::shim::ORPHAN_PATIENCE;
 use crate::serve::shim::forker::ShimForker;
 use crate::serve::shim::instance_mark;
@@ -77,7 +77,7 @@ pub enum SupervisorMessage {
     /// The commands after it have run.
     Finished(usize),
     /// The reply to a request that takes time.
-    Found(u64, u64, Result<Told, RequestRefusal>),
+    Found(u64, u64, Result<ReplyBody, RequestRefusal>),
     /// A file in the service's `watch` setting has changed.
     FileChanged(usize, PathBuf),
     /// Its `watch_command` has ended, successfully or not.
@@ -87,7 +87,7 @@ pub enum SupervisorMessage {
     Asked(u64, ClientRequest),
     Disconnected(u64),
     /// A report from commands that run around services.
-    Told(RunEvent),
+    Report(RunEvent),
     /// Its socket was removed; clients find it at this one now.
     ListensAt(PathBuf),
     /// The supervisor was asked to end: how many times, and by whom.
@@ -98,7 +98,7 @@ pub enum SupervisorMessage {
 #[derive(Debug)]
 pub enum StartReport {
     /// An event from its shim, and the last lines of its log if it has ended.
-    News(ShimEvent, Vec<String>),
+    Shim(ShimEvent, Vec<String>),
     /// Its shim has ended, and so have the processes that a killed shim left behind. With the last lines of
     /// its log.
     ShimEnded(Vec<String>),
@@ -124,9 +124,9 @@ pub struct Member {
     /// Its direct and indirect dependencies.
     pub visible: Vec<usize>,
     pub instance: ServiceInstance,
-    pub lease: PortReservation,
+    pub reservation: PortReservation,
     /// Whether the ports are reserved for the next start.
-    pub leased: bool,
+    pub has_reservation: bool,
     pub generation: u64,
     pub running: Option<StartedService>,
     /// Cancels its `ready` or `alive` probe.
@@ -138,7 +138,7 @@ pub struct Member {
     /// Whether its `watch_command` is running, and whether it must run once more.
     pub rebuilding: Option<bool>,
     /// Stops its commands before or after it, and jobs.
-    pub halt: Option<Interrupt>,
+    pub commands: Option<Interrupt>,
     pub started: Option<Instant>,
     pub exited: bool,
     /// Whether it left processes behind when it ended successfully.
@@ -156,7 +156,7 @@ pub struct Member {
     pub timeline: ServiceTimeline,
     told_failure: bool,
     /// The last reported state.
-    told: Option<ServiceEvent>,
+    reported: Option<ServiceEvent>,
 }
 
 impl Member {
@@ -194,7 +194,7 @@ pub struct Supervisor {
     /// Earlier locations of the project, before it was moved.
     left_behind: Vec<PathBuf>,
     pub log_dir: PathBuf,
-    pub keeper: ShimForker,
+    pub forker: ShimForker,
     /// The beginning of the mark of all its processes.
     mark: String,
     pub sender: Sender<SupervisorMessage>,
@@ -219,7 +219,7 @@ pub struct SupervisorParts {
     pub state_dir: PathBuf,
     pub user_dir: Option<PathBuf>,
     pub claim: ProjectClaim,
-    pub keeper: ShimForker,
+    pub forker: ShimForker,
     pub mark: String,
     pub sender: Sender<SupervisorMessage>,
     pub reporter: Arc<dyn Reporter>,
@@ -243,7 +243,7 @@ impl Supervisor {
             claim: parts.claim,
             left_behind: Vec::new(),
             log_dir,
-            keeper: parts.keeper,
+            forker: parts.forker,
             mark: parts.mark,
             sender: parts.sender,
             begin: Instant::now(),
@@ -276,7 +276,7 @@ impl Supervisor {
             }
             self.check_surroundings();
         }
-        self.keeper.end();
+        self.forker.end();
         self.record.close();
         for connection in self.connections.values() {
             connection.outbox.close();
@@ -345,7 +345,7 @@ impl Supervisor {
             SupervisorMessage::ListensAt(socket) => self.claim.listens_at(socket, &self.state_dir),
             SupervisorMessage::Prepared(at, result) => {
                 // The handle for stopping those commands is not needed any more, and owns descriptors.
-                self.slots[at].halt = None;
+                self.slots[at].commands = None;
                 let happening = match result {
                     Ok(()) => Happening::Prepared(at),
                     Err(failure) => {
@@ -384,7 +384,7 @@ impl Supervisor {
                     }
                 }
             }
-            SupervisorMessage::Told(event) => self.publish_report(event),
+            SupervisorMessage::Report(event) => self.publish_report(event),
             SupervisorMessage::Signalled(times, by) => {
                 if !std::mem::replace(&mut self.ending, true) {
                     self.publish_stopping(by);
@@ -400,18 +400,18 @@ impl Supervisor {
 
     fn handle_report(&mut self, at: usize, report: StartReport) {
         match report {
-            StartReport::News(ShimEvent::Started { leader, shim }, _) => {
+            StartReport::Shim(ShimEvent::Started { leader, shim }, _) => {
                 if let Some(running) = &mut self.slots[at].running {
                     running.processes = Some((leader, shim));
                 }
                 self.step(Happening::Started(at));
             }
-            StartReport::News(ShimEvent::NotStarted(errno), _) => {
+            StartReport::Shim(ShimEvent::NotStarted(errno), _) => {
                 let reason = not_started(self.slots[at].prepared.definition.service.as_ref(), errno);
                 self.slots[at].running = None;
                 self.step(Happening::StartFailed(at, reason));
             }
-            StartReport::News(ShimEvent::Exited(code), last_lines) => {
+            StartReport::Shim(ShimEvent::Exited(code), last_lines) => {
                 self.slots[at].in_background = self.has_gone_into_background(at, code);
                 self.slots[at].exited = true;
                 self.slots[at].last_lines = last_lines;
@@ -422,7 +422,7 @@ impl Supervisor {
                 self.warn_of_background(at);
             }
             // The end of the shim follows; a service is gone when its shim is.
-            StartReport::News(ShimEvent::Gone, _) => {}
+            StartReport::Shim(ShimEvent::Gone, _) => {}
             StartReport::ShimEnded(last_lines) => self.all_ended(at, last_lines),
             StartReport::Matched(said) => {
                 let taken = start_service::assign_fields(self, at, said);
@@ -504,7 +504,7 @@ fn not_started(service: Option<&ServiceSettings>, errno: i32) -> String {
     let command = service.map_or(String::new(), |service| format!("`serve = {}`: ", literal::plain(&service.serve)));
     let remedy = match error.kind() {
         std::io::ErrorKind::NotFound => {
-            ": is the program in the environment or on its PATH, and what its first line names?"
+            ": is the program, or the interpreter in its first line, in the environment or on its PATH?"
         }
         std::io::ErrorKind::PermissionDenied => ": is the program executable?",
         _ => "",

@@ -42,7 +42,7 @@ impl Supervisor {
         match self.left_behind.iter().find(|folder| cwd.starts_with(folder) && !cwd.exists()) {
             None => Ok(()),
             Some(folder) => Err(format!(
-                "the project is no longer in {}: `envo up` starts its services where it is now",
+                "the project is no longer in {}: `envo up` starts its services at the new location",
                 folder.display()
             )),
         }

@@ -29,7 +29,7 @@ const LONGEST_FIELD: usize = 4096;
 const STRAY_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How many blocks are read before events are handled: more than fit into the pipe.
-const MOST_BLOCKS_BEFORE_NEWS: usize = 64;
+const MOST_BLOCKS_BEFORE_EVENTS: usize = 64;
 
 /// The result of reading output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,11 +75,11 @@ pub struct OutputWatch {
 
 impl OutputWatch {
     /// Reads the service's output and the shim's events until the shim has ended.
-    pub fn run(mut self, output: File, news: File) {
+    pub fn run(mut self, output: File, events: File) {
         let _ = rustix::pipe::fcntl_setpipe_size(&output, PIPE);
         let _ = rustix::io::ioctl_fionbio(&output, true);
         let mut partial = Lines::default();
-        if !self.read(&output, news, &mut partial) || self.runs_probes {
+        if !self.read(&output, events, &mut partial) || self.runs_probes {
             // The shim was killed. The first process dies with it, a moment later; the others have its mark.
             // Until then they may write.
             tree::end(&|| tree::marked(instance_mark::VARIABLE, &self.mark), STRAY_PATIENCE);
@@ -94,21 +94,21 @@ impl OutputWatch {
 
     /// Reads until the shim has ended; returns whether it has reported before that no process of its service
     /// is left.
-    fn read(&mut self, output: &File, mut news: File, partial: &mut Lines) -> bool {
+    fn read(&mut self, output: &File, mut events: File, partial: &mut Lines) -> bool {
         let mut buffer = vec![0; BLOCK];
         let mut gone = false;
-        let mut told = Vec::new();
+        let mut unread = Vec::new();
         let mut open = true;
         loop {
-            let (written, newsworthy) = wait(open.then_some(output), &news);
-            if written {
+            let (has_output, has_event) = wait(open.then_some(output), &events);
+            if has_output {
                 open = self.read_output(output, &mut buffer, partial) != OutputRead::End;
             }
-            if !newsworthy {
+            if !has_event {
                 continue;
             }
             let mut some = [0; 256];
-            let length = match news.read(&mut some) {
+            let length = match events.read(&mut some) {
                 Ok(0) => 0,
                 Ok(length) => length,
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
@@ -122,12 +122,12 @@ impl OutputWatch {
             if length == 0 {
                 return gone;
             }
-            told.extend_from_slice(&some[..length]);
-            while let Some(end) = told.iter().position(|byte| *byte == b'\n') {
-                let line: Vec<u8> = told.drain(..=end).collect();
-                if let Some(news) = ShimEvent::from_line(&line) {
-                    gone |= matches!(news, ShimEvent::Gone | ShimEvent::NotStarted(_));
-                    self.publish(news, partial);
+            unread.extend_from_slice(&some[..length]);
+            while let Some(end) = unread.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = unread.drain(..=end).collect();
+                if let Some(event) = ShimEvent::from_line(&line) {
+                    gone |= matches!(event, ShimEvent::Gone | ShimEvent::NotStarted(_));
+                    self.publish(event, partial);
                 }
             }
         }
@@ -135,22 +135,22 @@ impl OutputWatch {
 
     /// Reads the available output.
     fn read_rest(&mut self, output: &File, buffer: &mut [u8], partial: &mut Lines) {
-        for _ in 0..MOST_BLOCKS_BEFORE_NEWS {
+        for _ in 0..MOST_BLOCKS_BEFORE_EVENTS {
             if self.read_output(output, buffer, partial) != OutputRead::Block {
                 break;
             }
         }
     }
 
-    fn publish(&mut self, news: ShimEvent, partial: &mut Lines) {
-        let last_lines = match news {
+    fn publish(&mut self, event: ShimEvent, partial: &mut Lines) {
+        let last_lines = match event {
             ShimEvent::Exited(_) => {
                 self.flush(partial);
                 self.log.last_lines(LAST_LINES)
             }
             _ => Vec::new(),
         };
-        self.report(StartReport::News(news, last_lines));
+        self.report(StartReport::Shim(event, last_lines));
     }
 
     /// Reads one block.
@@ -199,8 +199,8 @@ impl OutputWatch {
 }
 
 /// Waits until either can be read.
-fn wait(output: Option<&File>, news: &File) -> (bool, bool) {
-    let mut waiting = vec![PollFd::new(news, PollFlags::IN)];
+fn wait(output: Option<&File>, events: &File) -> (bool, bool) {
+    let mut waiting = vec![PollFd::new(events, PollFlags::IN)];
     waiting.extend(output.map(|output| PollFd::from_borrowed_fd(output.as_fd(), PollFlags::IN)));
     if poll(&mut waiting, None).is_err() {
         return (false, false);

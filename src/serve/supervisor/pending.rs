@@ -128,12 +128,13 @@ impl Supervisor {
             NeverReady::Failed(root) => RequestRefusal::new("failed", self.failure_text(root)),
             NeverReady::Halted(by) if by == at => RequestRefusal::new("stopped", format!("`{}` was stopped", name(at))),
             NeverReady::Halted(by) => {
-                let text = format!("`{}` cannot get ready: `{}`, which it depends on, was stopped", name(at), name(by));
+                let text =
+                    format!("`{}` cannot become ready: `{}`, which it depends on, was stopped", name(at), name(by));
                 RequestRefusal::new("stopped", text)
             }
             NeverReady::Unwanted => {
                 let mut refusal =
-                    RequestRefusal::new("stopped", format!("`{}` is not running and nobody wants it", name(at)));
+                    RequestRefusal::new("stopped", format!("`{}` is not running and no client holds it", name(at)));
                 refusal.hints.push(format!("`envo up -e {}` starts it", name(at)));
                 refusal
             }

@@ -63,7 +63,7 @@ fn run(state_dir: PathBuf, user_dir: Option<PathBuf>, mark: String) -> io::Resul
     socket_path::write_owner(&lock, &state_dir);
     end_what_was_left(&state_dir);
     // SAFETY: `main` has forked this process, and nothing has started a thread in it.
-    let keeper = unsafe { ShimForker::fork(&mark, leave_streams) }?;
+    let forker = unsafe { ShimForker::fork(&mark, leave_streams) }?;
     // After forking the forker, which would inherit the lock.
     let listener = UnixListener::from(rustix::io::fcntl_dupfd_cloexec(listener, 3)?);
     let lock = File::from(rustix::io::fcntl_dupfd_cloexec(lock, 3)?);
@@ -73,14 +73,14 @@ fn run(state_dir: PathBuf, user_dir: Option<PathBuf>, mark: String) -> io::Resul
     let (sender, receiver) = channel();
     listen_to_signals(sender.clone())?;
     let reporter = Arc::new(EventSender(Mutex::new(sender.clone())));
-    serve_with(&receiver, listener, SupervisorParts { state_dir, user_dir, claim, keeper, mark, sender, reporter })
+    serve_with(&receiver, listener, SupervisorParts { state_dir, user_dir, claim, forker, mark, sender, reporter })
 }
 
 /// Serves clients until it is no longer needed.
 #[cfg(test)]
 pub(in crate::serve) fn serve(
     (listener, lock): (UnixListener, File),
-    keeper: ShimForker,
+    forker: ShimForker,
     mark: String,
     state_dir: PathBuf,
 ) -> io::Result<()> {
@@ -88,7 +88,7 @@ pub(in crate::serve) fn serve(
     let (sender, receiver) = channel();
     let reporter = Arc::new(EventSender(Mutex::new(sender.clone())));
     let user_dir = None;
-    serve_with(&receiver, listener, SupervisorParts { state_dir, user_dir, claim, keeper, mark, sender, reporter })
+    serve_with(&receiver, listener, SupervisorParts { state_dir, user_dir, claim, forker, mark, sender, reporter })
 }
 
 fn serve_with(
@@ -126,7 +126,7 @@ struct EventSender(Mutex<Sender<SupervisorMessage>>);
 impl Reporter for EventSender {
     fn event(&self, event: RunEvent) {
         let sender = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let _ = sender.send(SupervisorMessage::Told(event));
+        let _ = sender.send(SupervisorMessage::Report(event));
     }
 }
 

@@ -28,7 +28,7 @@ impl Supervisor {
             ClientOperation::Hello { protocol, client, state } => {
                 self.hello(connection, protocol, client, state.as_deref())
             }
-            _ if !greeted => Err(RequestRefusal::new("protocol", "a connection begins with `hello`")),
+            _ if !greeted => Err(RequestRefusal::new("protocol", "a connection must begin with `hello`")),
             _ if self.ending => Err(RequestRefusal::new("ending", "the supervisor is ending")),
             ClientOperation::Up(_)
             | ClientOperation::Hold { .. }
@@ -61,7 +61,7 @@ impl Supervisor {
     ) -> Result<ReplyBody, RequestRefusal> {
         let server = format!("envo {}", env!("CARGO_PKG_VERSION"));
         if protocol != VERSION {
-            let text = format!("the supervisor ({server}) speaks version {VERSION} of the protocol, not {protocol}");
+            let text = format!("the supervisor ({server}) uses version {VERSION} of the protocol, not {protocol}");
             let mut refusal = RequestRefusal::new("protocol", text);
             refusal.hints.push("stop the services with the envo that started them: `envo down`".to_owned());
             return Err(refusal);
@@ -185,7 +185,7 @@ impl Supervisor {
             let _ = sender.send(SupervisorMessage::Found(connection, id, answer));
         };
         if let Err(error) = std::thread::Builder::new().name("log".to_owned()).stack_size(SMALL_STACK).spawn(read) {
-            let error = RequestRefusal::new("unknown", format!("no thread to read the log: {error}"));
+            let error = RequestRefusal::new("unknown", format!("cannot start a thread to read the log: {error}"));
             self.send(connection, &Reply::Refusal { id, error });
         }
     }
@@ -266,7 +266,7 @@ impl Supervisor {
             Some(at) => {
                 let name = self.slots[*at].prepared.name();
                 let mut refusal =
-                    RequestRefusal::new("stopped", format!("`{name}` is not running and nobody wants it"));
+                    RequestRefusal::new("stopped", format!("`{name}` is not running and no client holds it"));
                 refusal.hints.push(format!("`envo up -e {name}` starts it"));
                 Err(refusal)
             }
@@ -287,9 +287,9 @@ impl Supervisor {
 /// Nothing can be started: the remaining descriptors are for clients that stop something.
 fn too_many_open() -> RequestRefusal {
     let mut refusal =
-        RequestRefusal::new("descriptors", "the supervisor of the services has as many open files as it may have");
+        RequestRefusal::new("descriptors", "the supervisor of the services has reached its limit of open files");
     refusal.hints.push("`envo stop NAME` and `envo down NAME` make room".to_owned());
-    refusal.hints.push("a higher hard limit (`ulimit -Hn`) where services are started first allows more".to_owned());
+    refusal.hints.push("raise the hard limit (`ulimit -Hn`) in the shell that starts services first".to_owned());
     refusal
 }
 

@@ -36,14 +36,14 @@ impl ServiceCommand {
         let mark = supervisor.mark_of(at);
         let slot = &mut supervisor.slots[at];
         // Their own interrupt: the user's interrupt reaches them when they are due to stop.
-        let halt = Interrupt::default();
-        slot.halt = Some(halt.clone());
+        let interrupt = Interrupt::default();
+        slot.commands = Some(interrupt.clone());
         let prepared = slot.prepared.clone();
         let own = slot.instance.clone();
         let mut session = prepared.session.clone();
         session.variables = prepared.variables(&own, &instances)?;
         session.variables.set(instance_mark::VARIABLE, mark);
-        session.interrupt = halt;
+        session.interrupt = interrupt;
         session.grouping = ProcessGrouping::Group;
         Ok(Self { prepared, own, instances, session })
     }
@@ -77,7 +77,7 @@ impl ServiceCommand {
                 let outcomes = record.lock().unwrap_or_else(PoisonError::into_inner);
                 Err(CommandFailure { text, last_lines: outcomes.last().map(last_lines).unwrap_or_default() })
             }
-            Err(halt) => Err(CommandFailure { text: format!("`{key}` failed: {halt}"), last_lines: Vec::new() }),
+            Err(error) => Err(CommandFailure { text: format!("`{key}` failed: {error}"), last_lines: Vec::new() }),
         }
     }
 }
@@ -190,9 +190,9 @@ pub fn start_job(supervisor: &mut Supervisor, at: usize) -> Option<Happening> {
             };
             run_all(&work.session, &lists, &definition.cwd, &|commands| work.fill(commands), &mut Vec::new())
         };
-        let code = run().unwrap_or_else(|halt| {
+        let code = run().unwrap_or_else(|error| {
             let reporter = &*work.session.reporter;
-            halt.report(reporter, work.prepared.name()).code.max(1)
+            error.report(reporter, work.prepared.name()).code.max(1)
         });
         let _ = sender.send(SupervisorMessage::Of { service: at, generation, report: StartReport::JobEnded(code) });
     });
@@ -201,7 +201,7 @@ pub fn start_job(supervisor: &mut Supervisor, at: usize) -> Option<Happening> {
 
 fn spawn_thread(work: impl FnOnce() + Send + 'static) -> Result<(), String> {
     let begun = thread::Builder::new().name("commands".to_owned()).spawn(work);
-    begun.map(drop).map_err(|error| format!("no thread for it: {error}"))
+    begun.map(drop).map_err(|error| format!("cannot start a thread for it: {error}"))
 }
 
 /// The words of a command with their fields filled in: split first, so that a value with spaces stays one

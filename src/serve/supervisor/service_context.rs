@@ -80,7 +80,8 @@ impl ServiceContext {
                 return Ok(ReadinessCheck::Line(AwaitedLine { pattern }));
             }
             Probe::Notify => {
-                let socket = NotifySocket::new().map_err(|error| format!("no socket for its news: {error}"))?;
+                let socket =
+                    NotifySocket::new().map_err(|error| format!("cannot create its notification socket: {error}"))?;
                 self.variables.set("NOTIFY_SOCKET", socket.path());
                 ReadinessQuestion::Notify(socket)
             }

@@ -29,7 +29,7 @@ const SMALL_STACK: usize = 256 * 1024;
 
 /// A service that was started.
 pub struct StartedService {
-    orders: std::fs::File,
+    requests: std::fs::File,
     question: Option<ReadinessQuestion>,
     /// The beginning of this instance's output: its log and the position in it.
     pub log: (PathBuf, u64),
@@ -38,9 +38,9 @@ pub struct StartedService {
 }
 
 impl StartedService {
-    pub fn send(&mut self, order: ShimRequest) {
+    pub fn send(&mut self, request: ShimRequest) {
         // A shim that has ended needs no request.
-        let _ = self.orders.write_all(&[order.byte()]);
+        let _ = self.requests.write_all(&[request.byte()]);
     }
 }
 
@@ -121,14 +121,14 @@ fn launch(supervisor: &mut Supervisor, at: usize, plan: StartPlan) -> Result<Sta
     let slot = &mut supervisor.slots[at];
     if !slot.gets_sockets() {
         // The ports are free from here on, for the service to use.
-        slot.lease.release();
+        slot.reservation.release();
     }
-    let sockets: Vec<BorrowedFd<'_>> = slot.lease.sockets().collect();
+    let sockets: Vec<BorrowedFd<'_>> = slot.reservation.sockets().collect();
     let mut pipes = supervisor
-        .keeper
+        .forker
         .shim(pty, log.path(), &sockets)
         .map_err(|error| format!("envo cannot start its own helper: {error}"))?;
-    plan.task.write(&mut pipes.orders).map_err(|error| format!("envo's own helper does not listen: {error}"))?;
+    plan.task.write(&mut pipes.requests).map_err(|error| format!("envo's own helper does not respond: {error}"))?;
     let mark = supervisor.mark_of(at);
     let slot = &supervisor.slots[at];
     let position = (log.path().to_path_buf(), log.begin());
@@ -141,8 +141,8 @@ fn launch(supervisor: &mut Supervisor, at: usize, plan: StartPlan) -> Result<Sta
         wanted: plan.wanted,
         sender: supervisor.sender.clone(),
     };
-    spawn_thread("watch", move || watch.run(pipes.output, pipes.news))?;
-    Ok(StartedService { orders: pipes.orders, question: plan.question, log: position, processes: None })
+    spawn_thread("watch", move || watch.run(pipes.output, pipes.events))?;
+    Ok(StartedService { requests: pipes.requests, question: plan.question, log: position, processes: None })
 }
 
 /// Starts the readiness probe of a service, on a thread of its own.
@@ -187,7 +187,7 @@ pub fn check_alive(supervisor: &mut Supervisor, at: usize) {
     });
     if let Err(text) = begun {
         let slot = &supervisor.slots[at];
-        supervisor.reporter.warning(slot.prepared.name(), format!("its `alive` probe cannot be asked: {text}"));
+        supervisor.reporter.warning(slot.prepared.name(), format!("its `alive` probe cannot run: {text}"));
     }
 }
 
@@ -216,15 +216,15 @@ pub fn finds_another_port(supervisor: &mut Supervisor, at: usize) -> bool {
     else {
         return false;
     };
-    if !slot.lease.is_lost(service, |pid| tree::is_marked(pid, instance_mark::VARIABLE, &mark)) {
+    if !slot.reservation.is_lost(service, |pid| tree::is_marked(pid, instance_mark::VARIABLE, &mark)) {
         return false;
     }
-    let mut book = PortRegistry::open(&supervisor.state_dir, supervisor.user_dir.as_deref());
-    let Ok(lease) = ports::lease(&mut book, &slot.which, service) else { return false };
-    slot.instance.ports.clone_from(&lease.ports);
-    slot.lease = lease;
-    if let Err(error) = book.close() {
-        let text = format!("its ports cannot be kept for the next time: {error}");
+    let mut registry = PortRegistry::open(&supervisor.state_dir, supervisor.user_dir.as_deref());
+    let Ok(reservation) = ports::reserve(&mut registry, &slot.which, service) else { return false };
+    slot.instance.ports.clone_from(&reservation.ports);
+    slot.reservation = reservation;
+    if let Err(error) = registry.close() {
+        let text = format!("its ports cannot be remembered: {error}");
         supervisor.reporter.warning(slot.prepared.name(), text);
     }
     true
@@ -245,7 +245,7 @@ pub fn assign_fields(supervisor: &mut Supervisor, at: usize, said: BTreeMap<Stri
 /// [`SupervisorMessage::Looked`]. `false` if there is nothing to check.
 pub fn find_another_port(supervisor: &mut Supervisor, at: usize) -> bool {
     let slot = &supervisor.slots[at];
-    let service = slot.prepared.definition.service.clone().filter(|_| slot.lease.is_taken());
+    let service = slot.prepared.definition.service.clone().filter(|_| slot.reservation.is_taken());
     let Some(service) = service else { return false };
     let begun = ServiceContext::of(supervisor, at).and_then(|mut surroundings| {
         let url = service.url.as_ref().map(|url| surroundings.fill(url)).transpose()?;
@@ -271,5 +271,5 @@ fn spawn_thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), 
         .stack_size(SMALL_STACK)
         .spawn(work)
         .map(drop)
-        .map_err(|error| format!("no thread for it: {error}"))
+        .map_err(|error| format!("cannot start a thread for it: {error}"))
 }

@@ -19,8 +19,8 @@ impl Supervisor {
         if self.usage.as_ref().is_none_or(|(when, of, _)| *of != shims || when.elapsed() >= LOOK_EVERY) {
             self.usage = Some((Instant::now(), shims, usage.clone()));
         }
-        let told = |at: &usize| !self.is_spare(*at) || self.machine.failure(*at).is_some();
-        let all = (0..self.slots.len()).zip(usage).filter(|(at, _)| told(at));
+        let is_listed = |at: &usize| !self.is_spare(*at) || self.machine.failure(*at).is_some();
+        let all = (0..self.slots.len()).zip(usage).filter(|(at, _)| is_listed(at));
         all.map(|(at, usage)| self.status_of(at, usage)).collect()
     }
 

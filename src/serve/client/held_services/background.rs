@@ -84,7 +84,7 @@ impl HeldServices {
                         return Ok(answer);
                     }
                 }
-                ClientMessage::News(news) => self.handle(news),
+                ClientMessage::Event(event) => self.handle(event),
                 ClientMessage::Interrupted => return Err(EnvError::Interrupted.into()),
                 ClientMessage::Late => {}
                 ClientMessage::End => {

@@ -4,114 +4,114 @@ use super::*;
 
 #[test]
 fn what_nobody_wants_any_more_stops_and_what_is_wanted_again_starts() {
-    let mut stage = MachineFixture::new(vec![service("db", &[]), service("app", &[0]), service("other", &[])]);
-    stage.step(MachineEvent::Tick);
+    let mut fixture = MachineFixture::new(vec![service("db", &[]), service("app", &[0]), service("other", &[])]);
+    fixture.step(MachineEvent::Tick);
     for at in 0..3 {
-        stage.bring_up(at);
+        fixture.bring_up(at);
     }
-    assert_eq!(stage.want(&[0, 2]), [Action::Terminate(1)], "another lease still holds db");
-    stage.take_down(1);
-    assert_eq!(stage.want(&[1]), [Action::Terminate(2), Action::Prepare(1)], "db belongs to app");
-    assert_eq!(stage.bring_up(1), []);
-    assert_eq!(stage.take_down(2), []);
-    assert_eq!(stage.states(), [NodeState::Ready, NodeState::Ready, NodeState::Stopped]);
+    assert_eq!(fixture.want(&[0, 2]), [Action::Terminate(1)], "another lease still holds db");
+    fixture.take_down(1);
+    assert_eq!(fixture.want(&[1]), [Action::Terminate(2), Action::Prepare(1)], "db belongs to app");
+    assert_eq!(fixture.bring_up(1), []);
+    assert_eq!(fixture.take_down(2), []);
+    assert_eq!(fixture.states(), [NodeState::Ready, NodeState::Ready, NodeState::Stopped]);
 }
 
 #[test]
 fn what_is_wanted_again_while_it_stops_starts_when_it_is_gone() {
-    let mut stage = MachineFixture::new(vec![service("a", &[])]);
-    stage.step(MachineEvent::Tick);
-    stage.bring_up(0);
-    assert_eq!(stage.step(MachineEvent::Stop), [Action::Terminate(0)]);
-    assert_eq!(stage.want(&[0]), []);
-    assert_eq!(stage.take_down(0), [Action::Prepare(0)]);
+    let mut fixture = MachineFixture::new(vec![service("a", &[])]);
+    fixture.step(MachineEvent::Tick);
+    fixture.bring_up(0);
+    assert_eq!(fixture.step(MachineEvent::Stop), [Action::Terminate(0)]);
+    assert_eq!(fixture.want(&[0]), []);
+    assert_eq!(fixture.take_down(0), [Action::Prepare(0)]);
 }
 
 #[test]
 fn a_service_that_the_user_stops_takes_its_dependents_with_it_until_it_is_started() {
-    let mut stage = MachineFixture::new(vec![service("db", &[]), service("app", &[0])]);
-    stage.step(MachineEvent::Tick);
-    stage.bring_up(0);
-    stage.bring_up(1);
-    assert_eq!(stage.step(MachineEvent::Halt(vec![0])), [Action::Terminate(1)]);
-    assert_eq!(stage.take_down(1), [Action::Terminate(0)]);
-    assert_eq!(stage.take_down(0), []);
-    assert_eq!(stage.machine.halted_by(1), Some(0));
-    assert_eq!(stage.step(MachineEvent::Retry(vec![1])), [Action::Prepare(0)]);
-    assert_eq!(stage.bring_up(0), [Action::Prepare(1)]);
+    let mut fixture = MachineFixture::new(vec![service("db", &[]), service("app", &[0])]);
+    fixture.step(MachineEvent::Tick);
+    fixture.bring_up(0);
+    fixture.bring_up(1);
+    assert_eq!(fixture.step(MachineEvent::Halt(vec![0])), [Action::Terminate(1)]);
+    assert_eq!(fixture.take_down(1), [Action::Terminate(0)]);
+    assert_eq!(fixture.take_down(0), []);
+    assert_eq!(fixture.machine.halted_by(1), Some(0));
+    assert_eq!(fixture.step(MachineEvent::Retry(vec![1])), [Action::Prepare(0)]);
+    assert_eq!(fixture.bring_up(0), [Action::Prepare(1)]);
 }
 
 #[test]
 fn dependents_restart_with_a_service_when_they_ask_for_it() {
     let with = MachineNode { restarts_with: vec![0], ..service("with", &[0]) };
-    let mut stage =
+    let mut fixture =
         MachineFixture::new(vec![service("db", &[]), with, service("without", &[0]), service("above", &[1])]);
-    stage.step(MachineEvent::Tick);
+    fixture.step(MachineEvent::Tick);
     for at in 0..4 {
-        stage.bring_up(at);
+        fixture.bring_up(at);
     }
     assert_eq!(
-        stage.step(MachineEvent::Restart(vec![0])),
+        fixture.step(MachineEvent::Restart(vec![0])),
         [Action::Terminate(1)],
-        "`above` does not ask for it and goes on"
+        "`above` does not restart with it and keeps running"
     );
-    assert_eq!(stage.take_down(1), [Action::Terminate(0)]);
-    assert_eq!(stage.take_down(0), [Action::Prepare(0)]);
-    assert_eq!(stage.states(), [NodeState::Preparing, NodeState::Waiting, NodeState::Ready, NodeState::Ready]);
-    assert_eq!(stage.bring_up(0), [Action::Prepare(1)]);
+    assert_eq!(fixture.take_down(1), [Action::Terminate(0)]);
+    assert_eq!(fixture.take_down(0), [Action::Prepare(0)]);
+    assert_eq!(fixture.states(), [NodeState::Preparing, NodeState::Waiting, NodeState::Ready, NodeState::Ready]);
+    assert_eq!(fixture.bring_up(0), [Action::Prepare(1)]);
 }
 
 #[test]
 fn dependents_that_ask_for_it_restart_when_a_service_crashes() {
     let db = MachineNode { restart: RestartPolicy::OnFailure, ..service("db", &[]) };
     let with = MachineNode { restarts_with: vec![0], ..service("with", &[0]) };
-    let mut stage = MachineFixture::new(vec![db, with]);
-    stage.step(MachineEvent::Tick);
-    stage.bring_up(0);
-    stage.bring_up(1);
-    assert_eq!(stage.step(MachineEvent::Exited(0, 1)), [Action::Terminate(0), Action::Terminate(1)]);
-    assert_eq!(stage.take_down(1), [], "it waits");
-    stage.step(MachineEvent::Gone(0));
-    assert_eq!(stage.after(0.1), [Action::Start(0)]);
-    stage.step(MachineEvent::Started(0));
-    assert_eq!(stage.step(MachineEvent::ProbeSucceeded(0)), [Action::Prepare(1)]);
+    let mut fixture = MachineFixture::new(vec![db, with]);
+    fixture.step(MachineEvent::Tick);
+    fixture.bring_up(0);
+    fixture.bring_up(1);
+    assert_eq!(fixture.step(MachineEvent::Exited(0, 1)), [Action::Terminate(0), Action::Terminate(1)]);
+    assert_eq!(fixture.take_down(1), [], "it waits");
+    fixture.step(MachineEvent::Gone(0));
+    assert_eq!(fixture.after(0.1), [Action::Start(0)]);
+    fixture.step(MachineEvent::Started(0));
+    assert_eq!(fixture.step(MachineEvent::ProbeSucceeded(0)), [Action::Prepare(1)]);
 }
 
 #[test]
 fn a_service_is_kept_for_its_idle_time_with_what_it_needs() {
     let app = MachineNode { idle_timeout: Duration::from_secs(5), ..service("app", &[0]) };
-    let mut stage = MachineFixture::new(vec![service("db", &[]), app]);
-    stage.step(MachineEvent::Tick);
-    stage.bring_up(0);
-    stage.bring_up(1);
-    assert_eq!(stage.want(&[]), []);
-    assert_eq!(stage.machine.deadline(), Some(Duration::from_secs(5)));
-    assert_eq!(stage.want(&[1]), []);
-    assert_eq!(stage.machine.deadline(), None);
-    assert_eq!(stage.want(&[]), []);
-    assert_eq!(stage.after(5.0), [Action::Terminate(1)]);
-    assert_eq!(stage.take_down(1), [Action::Terminate(0)]);
+    let mut fixture = MachineFixture::new(vec![service("db", &[]), app]);
+    fixture.step(MachineEvent::Tick);
+    fixture.bring_up(0);
+    fixture.bring_up(1);
+    assert_eq!(fixture.want(&[]), []);
+    assert_eq!(fixture.machine.deadline(), Some(Duration::from_secs(5)));
+    assert_eq!(fixture.want(&[1]), []);
+    assert_eq!(fixture.machine.deadline(), None);
+    assert_eq!(fixture.want(&[]), []);
+    assert_eq!(fixture.after(5.0), [Action::Terminate(1)]);
+    assert_eq!(fixture.take_down(1), [Action::Terminate(0)]);
 }
 
 #[test]
 fn a_job_that_is_done_is_not_run_again_unless_it_is_asked_for() {
-    let mut stage = MachineFixture::new(vec![job("migrate", &[]), service("app", &[0])]);
-    stage.step(MachineEvent::Tick);
-    assert_eq!(stage.step(MachineEvent::AlreadyDone(0)), [Action::Prepare(1)]);
-    stage.bring_up(1);
-    assert_eq!(stage.states(), [NodeState::Exited, NodeState::Ready]);
-    assert_eq!(stage.step(MachineEvent::Restart(vec![1])), [Action::Terminate(1)]);
-    assert_eq!(stage.take_down(1), [Action::Prepare(1)]);
-    stage.bring_up(1);
-    assert_eq!(stage.step(MachineEvent::Restart(vec![0])), [Action::Prepare(0)]);
+    let mut fixture = MachineFixture::new(vec![job("migrate", &[]), service("app", &[0])]);
+    fixture.step(MachineEvent::Tick);
+    assert_eq!(fixture.step(MachineEvent::AlreadyDone(0)), [Action::Prepare(1)]);
+    fixture.bring_up(1);
+    assert_eq!(fixture.states(), [NodeState::Exited, NodeState::Ready]);
+    assert_eq!(fixture.step(MachineEvent::Restart(vec![1])), [Action::Terminate(1)]);
+    assert_eq!(fixture.take_down(1), [Action::Prepare(1)]);
+    fixture.bring_up(1);
+    assert_eq!(fixture.step(MachineEvent::Restart(vec![0])), [Action::Prepare(0)]);
 }
 
 #[test]
 fn what_is_defined_anew_restarts_with_the_new_definition() {
-    let mut stage = MachineFixture::new(vec![service("a", &[])]);
-    stage.step(MachineEvent::Tick);
-    stage.bring_up(0);
-    stage.machine.redefine(0, MachineNode { stop_timeout: Duration::from_secs(1), ..service("a", &[]) }, true);
-    assert_eq!(stage.step(MachineEvent::Tick), [Action::Terminate(0)]);
-    assert_eq!(stage.take_down(0), [Action::Prepare(0)]);
+    let mut fixture = MachineFixture::new(vec![service("a", &[])]);
+    fixture.step(MachineEvent::Tick);
+    fixture.bring_up(0);
+    fixture.machine.redefine(0, MachineNode { stop_timeout: Duration::from_secs(1), ..service("a", &[]) }, true);
+    assert_eq!(fixture.step(MachineEvent::Tick), [Action::Terminate(0)]);
+    assert_eq!(fixture.take_down(0), [Action::Prepare(0)]);
 }

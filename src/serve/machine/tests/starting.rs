@@ -7,112 +7,112 @@ fn plain() -> MachineNode {
 }
 
 fn started(node: MachineNode) -> MachineFixture {
-    let mut stage = MachineFixture::new(vec![node]);
-    stage.step(MachineEvent::Tick);
-    stage.step(MachineEvent::Prepared(0));
-    stage.step(MachineEvent::Started(0));
-    stage
+    let mut fixture = MachineFixture::new(vec![node]);
+    fixture.step(MachineEvent::Tick);
+    fixture.step(MachineEvent::Prepared(0));
+    fixture.step(MachineEvent::Started(0));
+    fixture
 }
 
 #[test]
 fn what_only_has_to_run_is_ready_when_it_has_done_so_for_a_moment() {
-    let mut stage = started(plain());
-    assert_eq!((stage.states(), stage.machine.is_met(0)), (vec![NodeState::Starting], false));
-    assert_eq!(stage.machine.deadline(), Some(SETTLED));
-    stage.after(0.29);
-    assert_eq!(stage.states(), [NodeState::Starting]);
-    stage.after(0.01);
-    assert_eq!((stage.states(), stage.machine.is_met(0)), (vec![NodeState::Ready], true));
-    assert_eq!(stage.machine.deadline(), None);
+    let mut fixture = started(plain());
+    assert_eq!((fixture.states(), fixture.machine.is_met(0)), (vec![NodeState::Starting], false));
+    assert_eq!(fixture.machine.deadline(), Some(SETTLED));
+    fixture.after(0.29);
+    assert_eq!(fixture.states(), [NodeState::Starting]);
+    fixture.after(0.01);
+    assert_eq!((fixture.states(), fixture.machine.is_met(0)), (vec![NodeState::Ready], true));
+    assert_eq!(fixture.machine.deadline(), None);
 }
 
 #[test]
 fn a_ready_timeout_shorter_than_that_moment_does_not_matter() {
-    let mut stage = started(MachineNode { ready_timeout: Some(Duration::from_millis(50)), ..plain() });
-    stage.after(0.2);
-    assert_eq!(stage.states(), [NodeState::Starting]);
-    stage.after(0.1);
-    assert_eq!(stage.states(), [NodeState::Ready]);
+    let mut fixture = started(MachineNode { ready_timeout: Some(Duration::from_millis(50)), ..plain() });
+    fixture.after(0.2);
+    assert_eq!(fixture.states(), [NodeState::Starting]);
+    fixture.after(0.1);
+    assert_eq!(fixture.states(), [NodeState::Ready]);
 }
 
 #[test]
 fn what_ends_at_once_was_never_ready() {
     for code in [0, 1] {
         let app = service("app", &[0]);
-        let mut stage = MachineFixture::new(vec![plain(), app]);
-        stage.step(MachineEvent::Tick);
-        stage.step(MachineEvent::Prepared(0));
-        stage.step(MachineEvent::Started(0));
-        stage.now += Duration::from_millis(299);
-        stage.step(MachineEvent::Exited(0, code));
-        assert_eq!(stage.states()[1], NodeState::Failed, "what needs it does not start");
-        assert_eq!(stage.failure(), format!("a: exited with code {code} before it was ready"));
-        assert_eq!(stage.after(10.0), [Action::Kill(0)]);
-        assert_eq!(stage.states()[0], NodeState::Stopping);
+        let mut fixture = MachineFixture::new(vec![plain(), app]);
+        fixture.step(MachineEvent::Tick);
+        fixture.step(MachineEvent::Prepared(0));
+        fixture.step(MachineEvent::Started(0));
+        fixture.now += Duration::from_millis(299);
+        fixture.step(MachineEvent::Exited(0, code));
+        assert_eq!(fixture.states()[1], NodeState::Failed, "what needs it does not start");
+        assert_eq!(fixture.failure(), format!("a: exited with code {code} before it was ready"));
+        assert_eq!(fixture.after(10.0), [Action::Kill(0)]);
+        assert_eq!(fixture.states()[0], NodeState::Stopping);
     }
 }
 
 #[test]
 fn what_ends_well_at_once_and_is_not_needed_has_ended() {
-    let mut stage = started(MachineNode { restart: RestartPolicy::OnFailure, ..plain() });
-    assert_eq!(stage.step(MachineEvent::Exited(0, 0)), [Action::Terminate(0)]);
-    stage.step(MachineEvent::Gone(0));
-    stage.step(MachineEvent::Finished(0));
-    assert_eq!(stage.states(), [NodeState::Exited]);
-    assert!(stage.machine.failure(0).is_none());
+    let mut fixture = started(MachineNode { restart: RestartPolicy::OnFailure, ..plain() });
+    assert_eq!(fixture.step(MachineEvent::Exited(0, 0)), [Action::Terminate(0)]);
+    fixture.step(MachineEvent::Gone(0));
+    fixture.step(MachineEvent::Finished(0));
+    assert_eq!(fixture.states(), [NodeState::Exited]);
+    assert!(fixture.machine.failure(0).is_none());
 }
 
 #[test]
 fn it_is_restarted_when_it_ends_badly_at_once() {
-    let mut stage = started(MachineNode { restart: RestartPolicy::OnFailure, ..plain() });
-    stage.step(MachineEvent::Exited(0, 1));
-    stage.step(MachineEvent::Gone(0));
-    assert_eq!(stage.states(), [NodeState::Restarting]);
-    assert_eq!(stage.after(0.1), [Action::Start(0)]);
-    stage.step(MachineEvent::Started(0));
-    assert_eq!(stage.states(), [NodeState::Starting], "it has to settle again");
-    stage.after(0.3);
-    assert_eq!(stage.states(), [NodeState::Ready]);
+    let mut fixture = started(MachineNode { restart: RestartPolicy::OnFailure, ..plain() });
+    fixture.step(MachineEvent::Exited(0, 1));
+    fixture.step(MachineEvent::Gone(0));
+    assert_eq!(fixture.states(), [NodeState::Restarting]);
+    assert_eq!(fixture.after(0.1), [Action::Start(0)]);
+    fixture.step(MachineEvent::Started(0));
+    assert_eq!(fixture.states(), [NodeState::Starting], "it has to settle again");
+    fixture.after(0.3);
+    assert_eq!(fixture.states(), [NodeState::Ready]);
 }
 
 #[test]
 fn what_is_stopped_before_it_has_settled_is_not_ready_any_more() {
-    let mut stage = started(plain());
-    assert_eq!(stage.step(MachineEvent::Stop), [Action::Terminate(0)]);
-    assert_eq!((stage.after(1.0), stage.states()), (vec![], vec![NodeState::Stopping]));
+    let mut fixture = started(plain());
+    assert_eq!(fixture.step(MachineEvent::Stop), [Action::Terminate(0)]);
+    assert_eq!((fixture.after(1.0), fixture.states()), (vec![], vec![NodeState::Stopping]));
 }
 
 #[test]
 fn a_slow_start_is_reported_every_second_until_it_is_over() {
-    let mut stage = started(service("a", &[]));
-    assert_eq!(stage.machine.deadline(), Some(REMINDER));
-    assert_eq!(stage.after(0.9), []);
-    assert_eq!(stage.after(0.1), [Action::StillStarting(0, 1)]);
-    assert_eq!((stage.after(0.0), stage.after(0.99)), (vec![], vec![]));
-    assert_eq!(stage.after(0.01), [Action::StillStarting(0, 2)]);
-    assert_eq!(stage.after(7.5), [Action::StillStarting(0, 9)], "once, however late it is");
-    assert_eq!(stage.machine.deadline(), Some(Duration::from_secs(10)));
-    assert_eq!(stage.step(MachineEvent::ProbeSucceeded(0)), []);
-    assert_eq!((stage.after(100.0), stage.machine.deadline()), (vec![], None));
+    let mut fixture = started(service("a", &[]));
+    assert_eq!(fixture.machine.deadline(), Some(REMINDER));
+    assert_eq!(fixture.after(0.9), []);
+    assert_eq!(fixture.after(0.1), [Action::StillStarting(0, 1)]);
+    assert_eq!((fixture.after(0.0), fixture.after(0.99)), (vec![], vec![]));
+    assert_eq!(fixture.after(0.01), [Action::StillStarting(0, 2)]);
+    assert_eq!(fixture.after(7.5), [Action::StillStarting(0, 9)], "once, however late it is");
+    assert_eq!(fixture.machine.deadline(), Some(Duration::from_secs(10)));
+    assert_eq!(fixture.step(MachineEvent::ProbeSucceeded(0)), []);
+    assert_eq!((fixture.after(100.0), fixture.machine.deadline()), (vec![], None));
 }
 
 #[test]
 fn the_end_of_the_time_comes_before_a_report_of_it() {
-    let mut stage = started(MachineNode { ready_timeout: Some(Duration::from_secs(1)), ..service("a", &[]) });
-    assert_eq!(stage.after(1.0), [Action::Terminate(0)]);
-    assert_eq!(stage.failure(), "a: was not ready after 1 s");
+    let mut fixture = started(MachineNode { ready_timeout: Some(Duration::from_secs(1)), ..service("a", &[]) });
+    assert_eq!(fixture.after(1.0), [Action::Terminate(0)]);
+    assert_eq!(fixture.failure(), "a: was not ready after 1 s");
 }
 
 #[test]
 fn a_failed_alive_probe_is_known_as_the_reason_of_a_restart() {
-    let mut stage = started(MachineNode { checks_alive: true, ..service("a", &[]) });
-    stage.step(MachineEvent::ProbeSucceeded(0));
+    let mut fixture = started(MachineNode { checks_alive: true, ..service("a", &[]) });
+    fixture.step(MachineEvent::ProbeSucceeded(0));
     for _ in 0..ALIVE_FAILURES {
-        assert!(!stage.machine.has_failed_alive(0));
-        stage.step(MachineEvent::Alive(0, false));
+        assert!(!fixture.machine.has_failed_alive(0));
+        fixture.step(MachineEvent::Alive(0, false));
     }
-    assert_eq!((stage.states(), stage.machine.has_failed_alive(0)), (vec![NodeState::Restarting], true));
-    stage.step(MachineEvent::Gone(0));
-    assert_eq!(stage.after(0.1), [Action::Start(0)]);
-    assert!(!stage.machine.has_failed_alive(0));
+    assert_eq!((fixture.states(), fixture.machine.has_failed_alive(0)), (vec![NodeState::Restarting], true));
+    fixture.step(MachineEvent::Gone(0));
+    assert_eq!(fixture.after(0.1), [Action::Start(0)]);
+    assert!(!fixture.machine.has_failed_alive(0));
 }
