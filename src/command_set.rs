@@ -1,4 +1,4 @@
-//! Running an environment's commands in tox's order, with its rules on exit codes, retries and what runs after a
+//! Runs an environment's commands in tox's order, with its rules for exit codes, retries and commands after a
 //! failure.
 
 use std::path::Path;
@@ -8,21 +8,21 @@ use crate::execute::session::{CommandDisplay, CommandRequest, CommandSession, Co
 use crate::model::environment::CommandLists;
 use crate::model::{Command, Deferred, ExitRule};
 
-/// How commands of one list are run.
+/// How the commands of one list are run.
 #[derive(Debug, Clone, Copy)]
 pub struct CommandSet<'a> {
-    /// The setting's name; the number of the command is put behind it for logs.
+    /// The setting's name; logs use it with the number of the command.
     pub key: &'a str,
     pub cwd: &'a Path,
-    /// Go on after a failure.
+    /// Continue after a failure.
     pub ignore_errors: bool,
-    /// How often a failed command is tried again.
+    /// How many times a failed command is tried again.
     pub retries: u32,
 }
 
 impl CommandSet<'_> {
-    /// Runs `commands` one after the other and returns the code of the first that failed, or 0. The seconds each took are
-    /// added to `seconds`.
+    /// Runs `commands` one after the other and returns the code of the first that failed, or 0. The duration
+    /// of each is added to `seconds`.
     pub fn run(
         &self,
         session: &CommandSession,
@@ -84,14 +84,16 @@ impl CommandSet<'_> {
     }
 }
 
-/// What [`run_all`] does to commands between reading and running them.
+/// What [`run_all`] does with commands between reading and running them.
 pub type CommandFilter<'a> = dyn Fn(Vec<Command>) -> Result<Vec<Command>, EnvError> + 'a;
 
-/// Runs `commands_pre`, then `commands` unless the first failed, then `commands_post` whatever happened. Returns the
+/// Runs `commands_pre`, then `commands` unless the first failed, then always `commands_post`. Returns the
 /// first code that is not 0.
 ///
 /// # Errors
-/// When a list cannot be read or a command may not run; an error of `commands_post` hides earlier ones, as in tox.
+///
+/// A list that cannot be read or a command that may not run; an error in `commands_post` hides earlier ones,
+/// as in tox.
 pub fn run_all(
     session: &CommandSession,
     lists: &CommandLists,

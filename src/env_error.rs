@@ -1,4 +1,5 @@
-//! Why an environment's turn ends before its commands have all run, and what tox says and counts then.
+//! The reasons why an environment ends before all of its commands have run, and what tox prints and counts
+//! then.
 
 use std::fmt;
 
@@ -9,33 +10,33 @@ use crate::execute::session::CommandRefusal;
 use crate::exit_code;
 use crate::settings::Settings;
 
-/// The ends that are no success. Anything that comes as [`anyhow::Error`] keeps its meaning on the way through
-/// [`From`], however much context was put around it.
+/// A reason that is not success. One that travels as [`anyhow::Error`] keeps its meaning through [`From`],
+/// however much context was added.
 #[derive(Debug)]
 pub enum EnvError {
-    /// What was built before does not fit any more, for this reason: build it anew, once.
+    /// The existing environment is out of date, for this reason: recreate it, once.
     Recreate(String),
-    /// The environment is left out, for this reason.
+    /// The environment is skipped, for this reason.
     Skip(String),
-    /// The environment cannot be made or its commands cannot run, for this reason.
+    /// The environment cannot be created or its commands cannot run, for this reason.
     Fail(String),
-    /// A setting is wrong.
+    /// A setting is invalid.
     Config(Box<ConfigError>),
-    /// A command of the build ended with this code; it has been shown.
+    /// A command of the build ended with this code; it has been reported.
     Exit(i32),
-    /// Like [`Halt::Exit`], with something to say first.
+    /// Like [`EnvError::Exit`], with a message first.
     ExitSaying(i32, String),
-    /// The same with the setting it is due to and what helps.
+    /// The same with the setting that caused it and a hint.
     ExitExplaining(i32, Box<ConfigError>),
-    /// A [`Halt::Fail`] or [`Halt::Exit`] that a setting is behind.
+    /// An [`EnvError::Fail`] or [`EnvError::Exit`] that a setting has caused.
     About(Box<ErrorContext>),
     /// The user asked to stop before the next command.
     Interrupted,
-    /// What nobody foresaw.
+    /// An unexpected error.
     Internal(anyhow::Error),
 }
 
-/// What envo knows of an error beyond tox's words: where it stands and what would help.
+/// The parts of an error that tox does not print: its location and hints.
 fn explanation(error: &ConfigError) -> Option<String> {
     if error.class == ErrorClass::Skip || (error.location.is_none() && error.hints.is_empty()) {
         return None;
@@ -43,28 +44,28 @@ fn explanation(error: &ConfigError) -> Option<String> {
     Some(frame::below_words(error, false))
 }
 
-/// Which setting a halt comes from, and what would help.
+/// The setting that an error comes from, and a hint.
 #[derive(Debug)]
 pub struct ErrorContext {
-    pub halt: EnvError,
+    pub error: EnvError,
     pub key: String,
     /// One on each line.
     pub remedy: String,
 }
 
 impl ErrorContext {
-    /// What envo has to say beyond tox's words; `settings` knows where the environment's key is written.
+    /// The explanation besides tox's words; `settings` knows where the environment's key is defined.
     pub fn explained(&self, settings: &Settings, environment: &str) -> String {
         let error = self.error(settings, environment);
-        // How an installer ended was not put into words before.
-        let is_told = !matches!(self.halt, EnvError::Exit(_));
-        if is_told { frame::below_words(&error, false) } else { frame::with_source(&error, false) }
+        // The exit of an installer has not been described before.
+        let is_new = !matches!(self.error, EnvError::Exit(_));
+        if is_new { frame::below_words(&error, false) } else { frame::with_source(&error, false) }
     }
 
     fn error(&self, settings: &Settings, environment: &str) -> ConfigError {
-        let message = match &self.halt {
+        let message = match &self.error {
             EnvError::Exit(code) => {
-                format!("what installs `{}` of {environment} ended with exit code {code}", self.key)
+                format!("installing `{}` of {environment} failed with exit code {code}", self.key)
             }
             other => other.to_string(),
         };
@@ -73,16 +74,16 @@ impl ErrorContext {
         // Some folders of an environment come from the project's keys.
         let of_project = || settings.location_of(settings.core(), &self.key).ok().flatten();
         match settings.written_at(environment, &self.key) {
-            None if let Some(place) = of_project() => settings.at_value(error, Some(place)),
-            place => {
+            None if let Some(location) = of_project() => settings.at_value(error, Some(location)),
+            location => {
                 error.trail.push(format!("{environment}.{}", self.key));
-                settings.at_value(error, place)
+                settings.at_value(error, location)
             }
         }
     }
 }
 
-/// How a turn that was halted counts.
+/// How an environment that ended early counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EnvVerdict {
     pub skipped: bool,
@@ -90,7 +91,7 @@ pub struct EnvVerdict {
 }
 
 impl EnvError {
-    /// The same, with the setting it comes from; what is no failure stays as it is.
+    /// The same error with the setting it comes from; other results stay as they are.
     #[must_use]
     pub fn about(self, key: &str, remedy: impl Into<String>) -> Self {
         match self {
@@ -100,13 +101,13 @@ impl EnvError {
                 Self::Config(error)
             }
             Self::Fail(_) | Self::Exit(_) | Self::Config(_) => {
-                Self::About(Box::new(ErrorContext { halt: self, key: key.to_owned(), remedy: remedy.into() }))
+                Self::About(Box::new(ErrorContext { error: self, key: key.to_owned(), remedy: remedy.into() }))
             }
             other => other,
         }
     }
 
-    /// What is wrong with the project; `None` where it is something else.
+    /// The error in the project's configuration; `None` for any other reason.
     pub fn into_error(self, settings: &Settings, environment: &str) -> Option<ConfigError> {
         match self {
             Self::Fail(text) => Some(ConfigError::fail(text)),
@@ -117,7 +118,7 @@ impl EnvError {
         }
     }
 
-    /// Says what tox says of such an end, in the log of `environment`.
+    /// Prints tox's message for this reason in the log of `environment`.
     pub fn report(&self, reporter: &dyn Reporter, environment: &str) -> EnvVerdict {
         let (level, text) = match self {
             Self::Skip(reason) => (Level::Warning, format!("skipped because {reason}")),
@@ -131,7 +132,7 @@ impl EnvError {
             Self::ExitSaying(_, text) => (Level::Error, text.clone()),
             Self::ExitExplaining(_, error) => (Level::Error, error.message.clone()),
             Self::Internal(error) => (Level::Error, format!("internal error\n{error:#}")),
-            Self::About(about) => return about.halt.report(reporter, environment),
+            Self::About(about) => return about.error.report(reporter, environment),
             Self::Exit(_) | Self::Interrupted => return self.verdict(),
         };
         reporter.message(environment, level, text);
@@ -153,7 +154,7 @@ impl EnvError {
                 _ => exit_code::USAGE,
             },
             Self::Exit(code) | Self::ExitSaying(code, _) | Self::ExitExplaining(code, _) => *code,
-            Self::About(about) => return about.halt.verdict(),
+            Self::About(about) => return about.error.verdict(),
             Self::Interrupted => exit_code::HANDLED_ERROR,
             Self::Internal(_) => exit_code::USAGE,
         };
@@ -176,7 +177,7 @@ impl fmt::Display for EnvError {
                 formatter.write_str(text)
             }
             Self::Config(error) | Self::ExitExplaining(_, error) => error.fmt(formatter),
-            Self::About(about) => about.halt.fmt(formatter),
+            Self::About(about) => about.error.fmt(formatter),
             Self::Exit(code) => write!(formatter, "exit code {code}"),
             Self::Interrupted => formatter.write_str("interrupted"),
             Self::Internal(error) => write!(formatter, "{error:#}"),
@@ -217,7 +218,7 @@ impl From<std::io::Error> for EnvError {
 impl From<anyhow::Error> for EnvError {
     fn from(error: anyhow::Error) -> Self {
         let error = match error.downcast::<Self>() {
-            Ok(halt) => return halt,
+            Ok(error) => return error,
             Err(error) => error,
         };
         let error = match error.downcast::<CommandRefusal>() {
@@ -235,10 +236,10 @@ impl From<anyhow::Error> for EnvError {
     }
 }
 
-/// A hook that failed, in the words of `pyproject-api`, which tox prints as they are.
+/// A backend hook failed, in the words of `pyproject-api`, which tox prints unchanged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BackendFailed {
-    /// What the backend would have ended its process with; `None` when nothing says.
+    /// The exit code of the backend; `None` if it is unknown.
     pub code: Option<i32>,
     pub exception: String,
     pub message: String,
@@ -282,7 +283,7 @@ mod tests {
 
     #[test]
     fn codes_are_those_of_tox() {
-        let code = |halt: EnvError| halt.verdict().code;
+        let code = |error: EnvError| error.verdict().code;
         assert_eq!(code(EnvError::Skip(String::new())), 0);
         assert_eq!(code(EnvError::Fail(String::new())), 1);
         assert_eq!(code(ConfigError::handled("").into()), 1);

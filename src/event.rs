@@ -1,4 +1,4 @@
-//! Everything that can be told while envo works, as values.
+//! Events: everything that envo can report while it works, as values.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
-    /// Always shown. tox tells the end of a failed command at this level.
+    /// Always shown. tox logs the end of a failed command at this level.
     Critical,
     /// Shown from verbosity 1.
     Error,
@@ -29,17 +29,17 @@ pub enum OutputStream {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EnvPhase {
-    /// A language that is not on this machine is fetched.
+    /// Downloading a runtime that is not installed.
     Fetch,
-    /// What it will contain is resolved.
+    /// Resolving its contents.
     Lock,
-    /// The virtual environment is made.
+    /// Creating the virtual environment.
     Create,
-    /// Something is installed into it.
+    /// Installing into it.
     Install,
-    /// The project is built for it, or it waits for that.
+    /// Building the project for it, or waiting for that.
     Package,
-    /// Its own commands run.
+    /// Running its own commands.
     Commands,
 }
 
@@ -58,7 +58,7 @@ impl EnvPhase {
     }
 }
 
-/// How an environment ended.
+/// The result of an environment.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct EnvironmentResult {
     pub name: String,
@@ -67,25 +67,26 @@ pub struct EnvironmentResult {
     pub ignore_outcome: bool,
     /// Whether a failure of this environment stops the others (`fail_fast`).
     pub fail_fast: bool,
-    /// Nothing provides its runner.
+    /// There is no such runner.
     pub unavailable: bool,
     pub duration_seconds: f64,
-    /// Seconds of each command that was run for its output.
+    /// The seconds of each command whose output was needed.
     pub command_seconds: Vec<f64>,
-    /// How long it did what, each phase once.
+    /// The time spent in each phase; each occurs once.
     pub phase_seconds: Vec<(EnvPhase, f64)>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum RunEvent {
-    /// A line in the log of an environment; the human reporter writes `NAME: TEXT`. `ROOT` names the program itself.
+    /// A line in the log of an environment; the human reporter writes `NAME: TEXT`. `ROOT` is the program
+    /// itself.
     Message {
         environment: String,
         level: Level,
         text: String,
     },
-    /// What envo does for itself and may take seconds; on standard error, since tox has nothing like it.
+    /// Work of envo itself that may take seconds; reported on standard error, since tox has no equivalent.
     Notice {
         text: String,
     },
@@ -93,7 +94,7 @@ pub enum RunEvent {
     CommandStarted {
         environment: String,
         run_id: String,
-        /// As tox shows it: empty when it is the folder envo was started in.
+        /// As tox shows it: empty if it is the folder envo was started in.
         cwd: String,
         command: String,
     },
@@ -113,10 +114,10 @@ pub enum RunEvent {
         seconds: f64,
         pid: Option<u32>,
         level: Level,
-        /// A failure does not matter: `-` stands before the command.
+        /// A failure is ignored: the command begins with `-`.
         tolerated: bool,
     },
-    /// What an environment does from now on.
+    /// The phase that an environment enters.
     Phase {
         environment: String,
         phase: EnvPhase,
@@ -126,10 +127,10 @@ pub enum RunEvent {
     },
     EnvironmentFinished {
         result: EnvironmentResult,
-        /// Nothing else runs or is to be run: the summary follows at once, and tox says nothing here.
+        /// Nothing else runs or will run: the summary follows at once, and tox prints nothing here.
         last: bool,
     },
-    /// Text that a buffered reporter laid out earlier, to be written as it is.
+    /// Text formatted earlier by a buffered reporter, to be written unchanged.
     LaidOut {
         stream: OutputStream,
         bytes: Vec<u8>,
@@ -140,34 +141,34 @@ pub enum RunEvent {
         seconds: f64,
         success: bool,
     },
-    /// Keys that nothing reads.
+    /// Keys that are never read.
     UnusedKeys {
-        /// As its header stands in a file: `[testenv:py]`.
+        /// Its header in the file: `[testenv:py]`.
         section: String,
         keys: Vec<String>,
     },
-    /// What follows belongs together in the log of a job on GitHub Actions.
+    /// The following output is one group in the log of a job on GitHub Actions.
     GroupOpened {
         title: String,
     },
     GroupClosed,
-    /// A service changed its state.
+    /// The state of a service has changed.
     Service {
         service: String,
         state: String,
         text: String,
     },
-    /// A service is still being started, told every second from the first on.
+    /// A service is still starting; sent every second.
     ServiceWaiting {
         service: String,
         /// What it waits for.
         target: String,
-        /// Since it was started.
+        /// Seconds since it was started.
         seconds: u64,
         /// What its probe saw last.
         seen: Option<String>,
     },
-    /// What a service wrote: one or more whole lines, of which the last may lack its end.
+    /// Output of a service: one or more whole lines, of which the last may lack its end.
     ServiceOutput {
         service: String,
         stream: OutputStream,
@@ -175,12 +176,12 @@ pub enum RunEvent {
     },
 }
 
-/// Takes events, from any thread, in the order they happen.
+/// Receives events, from any thread, in the order they happen.
 pub trait Reporter: Send + Sync {
     fn event(&self, event: RunEvent);
 }
 
-/// Shorthands for the commonest event.
+/// Shorthands for the most common event.
 impl dyn Reporter + '_ {
     pub fn error(&self, environment: &str, text: impl Into<String>) {
         self.message(environment, Level::Error, text);

@@ -165,7 +165,7 @@ fn another_program_than_virtualenv_is_not_installed_to_make_an_environment() {
 #[test]
 fn a_failing_install_shows_what_the_installer_said() {
     let outcome = run_a("deps = ./nothere").ends_with(1).says("a: FAIL code 1");
-    let outcome = outcome.explains("tox.ini:4:8").explains("what installs `deps` of a ended with exit code 1");
+    let outcome = outcome.explains("tox.ini:4:8").explains("installing `deps` of a failed with exit code 1");
     assert!(!outcome.stderr.contains("`-r`"), "making the environment again does not help: {outcome:?}");
     assert!(outcome.stderr.contains("nothere") || outcome.stdout.contains("File './nothere' does not exist"));
 }
@@ -224,7 +224,7 @@ fn a_requirement_of_tox_that_is_none_is_shown_where_it_is_written() {
 #[test]
 fn a_command_outside_the_environment_is_not_allowed() {
     let outcome = run_a("commands = ls").ends_with(1).says("ls is not allowed, use allowlist_externals to allow it");
-    outcome.explains("tox.ini:4:1").explains("help: if it should run, name it in `allowlist_externals`");
+    outcome.explains("tox.ini:4:1").explains("help: to allow it, add it to `allowlist_externals`");
 }
 
 #[test]

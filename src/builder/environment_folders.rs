@@ -81,7 +81,7 @@ fn check_is_own(key: &str, folder: &Path, project: &ProjectSettings) -> Result<(
 fn unusable(key: &str, text: String) -> EnvError {
     let remedy = "name a folder that can be created, as seen from the project's folder".to_owned();
     EnvError::About(Box::new(ErrorContext {
-        halt: EnvError::ExitSaying(exit_code::USAGE, text),
+        error: EnvError::ExitSaying(exit_code::USAGE, text),
         key: key.to_owned(),
         remedy,
     }))

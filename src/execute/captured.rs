@@ -1,4 +1,4 @@
-//! What a command wrote, kept in memory while it is small and in an unnamed file when it is not.
+//! The output of a command, kept in memory while it is small and in an unnamed file when it is not.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -8,14 +8,14 @@ use std::sync::Arc;
 
 /// How much of one stream is kept in memory.
 const IN_MEMORY: usize = 1 << 20;
-/// How much of a file is looked at in one step.
+/// How much of a file is read in one step.
 const STEP: usize = 64 * 1024;
 
 /// The bytes of one output stream. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub struct CapturedOutput {
     memory: Arc<Vec<u8>>,
-    /// What did not fit, and how long it is.
+    /// The part that did not fit, and its length.
     rest: Option<(Arc<File>, u64)>,
 }
 
@@ -28,7 +28,7 @@ impl CapturedOutput {
         self.memory.len() as u64 + self.rest.as_ref().map_or(0, |(_, length)| *length)
     }
 
-    /// All of it in memory.
+    /// The whole output in memory.
     pub fn to_vec(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         // Writing to a vector cannot fail; a file that cannot be read back ends the text early.
@@ -36,7 +36,7 @@ impl CapturedOutput {
         bytes
     }
 
-    /// All of it as text; what is not UTF-8 is replaced.
+    /// The whole output as text; invalid UTF-8 is replaced.
     pub fn text(&self) -> String {
         String::from_utf8(self.to_vec()).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
     }
@@ -55,7 +55,7 @@ impl CapturedOutput {
         Ok(())
     }
 
-    /// No more than the last `length` bytes.
+    /// At most the last `length` bytes.
     pub fn tail(&self, length: usize) -> Vec<u8> {
         let mut bytes = self.memory[self.memory.len().saturating_sub(length)..].to_vec();
         if let Some((file, written)) = &self.rest {
@@ -86,10 +86,10 @@ impl From<Vec<u8>> for CapturedOutput {
     }
 }
 
-/// Collects a [`Captured`].
+/// Collects a [`CapturedOutput`].
 #[derive(Debug)]
 pub(super) struct CaptureCollector<'a> {
-    /// Where the file of a large output goes.
+    /// The folder for the file of a large output.
     folder: &'a Path,
     memory: Vec<u8>,
     rest: Option<(File, u64)>,
@@ -102,7 +102,7 @@ impl<'a> CaptureCollector<'a> {
 
     pub(super) fn add(&mut self, bytes: &[u8]) {
         if self.rest.is_none() && self.memory.len() + bytes.len() > IN_MEMORY {
-            // Without a file (the disk may be full) memory has to do.
+            // Without a file (the disk may be full) memory has to suffice.
             self.rest = std::fs::create_dir_all(self.folder)
                 .and_then(|()| tempfile::tempfile_in(self.folder))
                 .ok()
@@ -117,7 +117,7 @@ impl<'a> CaptureCollector<'a> {
         }
     }
 
-    /// Goes on in memory when the file takes no more.
+    /// Continues in memory if the file cannot be written any more.
     fn take_back(&mut self, bytes: &[u8]) {
         if let Some((file, length)) = self.rest.take() {
             let memory = std::mem::take(&mut self.memory);
@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn large_output_comes_back_whole_and_in_order() {
+    fn large_output_is_complete_and_in_order() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path().join("log");
         let mut collector = CaptureCollector::new(&folder);
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_takes_over_where_no_file_can_be_made() {
+    fn memory_is_used_if_no_file_can_be_created() {
         let mut collector = CaptureCollector::new(Path::new("/proc/no/folder"));
         collector.add(&vec![b'x'; IN_MEMORY + 1]);
         collector.add(b"y");

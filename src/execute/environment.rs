@@ -1,4 +1,4 @@
-//! The variables a command is started with, as tox puts them together.
+//! Builds the variables for a command, as tox does.
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -12,7 +12,7 @@ use crate::model::environment::VariableSettings;
 use crate::os_text;
 use crate::python_text::glob::GlobPattern;
 
-/// Keeps what `CI` said for a tox that is started by a command.
+/// Preserves the value of `CI` for a tox that is started by a command.
 const ORIGINAL_CI: &str = "__TOX_ENVIRONMENT_VARIABLE_ORIGINAL_CI";
 
 /// The variables this process was started with.
@@ -21,8 +21,8 @@ pub fn host() -> EnvVariables {
     std::env::vars_os().collect()
 }
 
-/// Makes this process put temporary files where Python's `tempfile` would, and so tox: into the first folder that can be
-/// written to of those that variables name, the system's and the current one.
+/// Makes this process create temporary files where Python's `tempfile`, and so tox, would: in the first
+/// writable folder among those in variables, the system's and the current one.
 /// <https://docs.python.org/3/library/tempfile.html#tempfile.gettempdir>
 #[allow(clippy::disallowed_methods)]
 pub fn settle_temporary_folder() {
@@ -36,13 +36,14 @@ pub fn settle_temporary_folder() {
     if let Some(folder) = folders.find(usable).and_then(|folder| std::path::absolute(folder).ok())
         && folder != tempfile::env::temp_dir()
     {
-        // It was set before only when this function was called before.
+        // It is already set only if this function was called before.
         let _ = tempfile::env::override_temp_dir(&folder);
     }
 }
 
-/// What passes from `host` by `pass_env` and not by `disallow_pass_env`, `paths` (the environment's own folders) in front
-/// of PATH, and `set_env` over it all. The size of the terminal is told to those that do not know it otherwise.
+/// The variables of `host` that `pass_env` selects and `disallow_pass_env` does not, `paths` (the
+/// environment's own folders) in front of PATH, and `set_env` over them all. Includes the size of the
+/// terminal for programs that cannot know it otherwise.
 pub fn variables(
     host: &EnvVariables,
     settings: &VariableSettings,
@@ -97,15 +98,15 @@ pub(super) fn search_path(paths: &[PathBuf], existing: &OsStr) -> OsString {
     OsString::from_vec(entries.join(&b':'))
 }
 
-/// Columns and lines: what `COLUMNS` and `LINES` say, else those of the terminal standard output is.
+/// Columns and lines: the values of `COLUMNS` and `LINES`, else those of the terminal on standard output.
 fn terminal_size(host: &EnvVariables) -> (Option<u16>, Option<u16>) {
-    let told = |name| host.text(name).and_then(|text| text.trim().parse::<u16>().ok()).filter(|size| *size > 0);
-    let (columns, lines) = (told("COLUMNS"), told("LINES"));
+    let size = |name| host.text(name).and_then(|text| text.trim().parse::<u16>().ok()).filter(|number| *number > 0);
+    let (columns, lines) = (size("COLUMNS"), size("LINES"));
     if columns.is_some() && lines.is_some() {
         return (columns, lines);
     }
     let size = pty::window_size(std::io::stdout());
-    let real = |size: u16| Some(size).filter(|size| *size > 0);
+    let real = |size: u16| Some(size).filter(|number| *number > 0);
     (columns.or_else(|| real(size.as_ref()?.ws_col)), lines.or_else(|| real(size.as_ref()?.ws_row)))
 }
 
@@ -159,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn the_terminals_size_is_told_unless_it_is_set() {
+    fn the_terminals_size_is_passed_on_unless_it_is_set() {
         let host = host(&[("COLUMNS", "100"), ("LINES", "none")]);
         let result = variables(&host, &settings(&[], &[], &[]), &[]).unwrap();
         assert_eq!(result.text("COLUMNS").unwrap(), "100");

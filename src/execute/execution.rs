@@ -1,4 +1,4 @@
-//! Running one command of a session to its end, and the log file it leaves.
+//! Runs one command of a session to its end, and writes its log file.
 
 use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
@@ -16,11 +16,13 @@ use crate::os_text;
 use crate::python_text::python_repr;
 
 impl CommandSession {
-    /// Runs one command to its end, however it ends, and leaves its log file. Tells the reporter that it starts and what
-    /// it writes; that it ended is told by [`Session::conclude`], since only the caller knows what counts as success.
+    /// Runs one command to its end, however it ends, and writes its log file. Reports its start and its
+    /// output; [`CommandSession::conclude`] reports its end, since only the caller knows what counts as
+    /// success.
     ///
     /// # Errors
-    /// When the command may not run. Everything else, a program that is not there included, is an [`Outcome`].
+    ///
+    /// The command may not run. Everything else, including a missing program, is a [`CommandOutcome`].
     pub fn execute(&self, request: CommandRequest) -> Result<CommandOutcome, CommandRefusal> {
         if self.interrupt.count() > usize::from(self.after_interrupt) {
             return Err(CommandRefusal::Interrupted);
@@ -36,7 +38,7 @@ impl CommandSession {
         Ok(outcome)
     }
 
-    /// Takes the time of a command that was announced and has ended, and leaves its log file.
+    /// Measures the time of an announced command that has ended, and writes its log file.
     pub fn keep(&self, outcome: &mut CommandOutcome) {
         outcome.seconds = outcome.started.elapsed().as_secs_f64();
         if let Some(record) = &self.record {
@@ -52,7 +54,8 @@ impl CommandSession {
         program::allowed_globs(&self.paths, &self.allow)
     }
 
-    /// The words that start a program in `cwd`, for somebody who starts it elsewhere: as [`Session::execute`] would.
+    /// The words that start a program in `cwd`, as [`CommandSession::execute`] would, for a caller that
+    /// starts it elsewhere.
     pub fn resolve_words(&self, argv: Vec<String>, cwd: PathBuf) -> Result<Vec<String>, CommandRefusal> {
         let globs = program::allowed_globs(&self.paths, &self.allow);
         let shown = DisplayedCommand::default();
@@ -67,7 +70,7 @@ impl CommandSession {
         self.resolve(&request, &globs).map_err(CommandRefusal::NotAllowed)
     }
 
-    /// The words to start: the program's file instead of its name where there is one that may be executed.
+    /// The words to start, with the program's file instead of its name if there is an executable one.
     fn resolve(&self, request: &CommandRequest, globs: &[String]) -> Result<Vec<String>, String> {
         let Some(name) = request.argv.first() else { return Ok(Vec::new()) };
         let cwd = self.current_dir.join(&request.cwd);
@@ -109,7 +112,7 @@ impl CommandSession {
                 self.reporter.error(&self.environment, format!("Exception running subprocess {text}"));
                 outcome.exit_code = error.raw_os_error().unwrap_or(1);
                 outcome.start_error = Some(text);
-                // A name that was found stands there as the path of a file.
+                // A name that was found has been replaced by the path of a file.
                 if error.kind() == std::io::ErrorKind::NotFound && !program.is_empty() && !program.contains('/') {
                     let names = &mut self.not_found.lock().unwrap_or_else(PoisonError::into_inner);
                     names.push((outcome.run_id.clone(), program));
@@ -118,8 +121,8 @@ impl CommandSession {
         }
     }
 
-    /// The system looks for no program without a name. Python does, in each folder of PATH, and finds the folder itself,
-    /// which cannot be executed.
+    /// The system does not look for a program with an empty name. Python does, in each folder of PATH, and
+    /// finds the folder itself, which cannot be executed.
     fn error_of_empty_name(&self, program: &str) -> Option<std::io::Error> {
         let path = self.variables.text("PATH").filter(|_| program.is_empty())?;
         let is_there = std::env::split_paths(&path).any(|folder| folder.is_dir());
@@ -127,7 +130,7 @@ impl CommandSession {
     }
 }
 
-/// Where an output stream goes, and where it is read when that is a pseudo-terminal.
+/// The destination of an output stream, and the end to read from if it is a pseudo-terminal.
 fn sink(
     inherit: bool,
     terminal: impl FnOnce() -> Option<pty::PseudoTerminal>,
@@ -141,7 +144,7 @@ fn sink(
     }
 }
 
-/// An error as Python's `str(OSError)` words it.
+/// An error in the words of Python's `str(OSError)`.
 fn start_error(error: &std::io::Error, program: &str, cwd: &Path) -> String {
     let Some(number) = error.raw_os_error() else { return error.to_string() };
     let text = error.to_string();

@@ -1,4 +1,4 @@
-//! Says that the user wants to stop, to everything that waits. Ends nothing itself.
+//! Notifies everything that waits that the user wants to stop. Ends nothing itself.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -6,40 +6,41 @@ use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-/// The error for work that a signal has ended, by which the process ends when everything is done: who sent it, or waits in
-/// a shell, sees that it was obeyed.
+/// The error for work that a signal has ended. The process ends by the same signal when everything is done,
+/// so that its sender, or a shell that waits, sees that the signal had its effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("interrupted")]
 pub struct BySignal(pub i32);
 
 impl BySignal {
-    /// Ends this process as the signal ends any that knows nothing of it. Returns where the system refuses.
+    /// Ends this process as the signal ends a process without a handler. Returns if the system refuses.
     pub fn end_process(self) {
         let _ = signal_hook::low_level::emulate_default_handler(self.0);
     }
 }
 
-/// How often an interrupt was asked for. Clones share the count.
+/// How many times an interrupt was requested. Clones share the count.
 #[derive(Debug, Clone, Default)]
 pub struct Interrupt(Arc<SharedInterrupt>);
 
 #[derive(Debug, Default)]
 struct SharedInterrupt {
     count: AtomicUsize,
-    /// The number of the first signal; 0: none came.
+    /// The number of the first signal; 0: none yet.
     signal: AtomicI32,
     first: InterruptPipe,
     second: InterruptPipe,
 }
 
-/// A pipe that becomes readable once and stays so, since nobody reads from it: any number of threads can wait for it.
-/// There is none until one of them does.
+/// A pipe that becomes readable once and stays so, since it is never read: any number of threads can wait for
+/// it. It is created by the first that does.
 #[derive(Debug, Default)]
 struct InterruptPipe(OnceLock<Option<(io::PipeReader, io::PipeWriter)>>);
 
 impl InterruptPipe {
     fn give(&self) {
-        // With that of `descriptor`: the thread that opens the pipe sees the count, or this one sees the pipe.
+        // Pairs with the fence in `descriptor`: the thread that opens the pipe sees the count, or this one
+        // sees the pipe.
         fence(Ordering::SeqCst);
         if let Some(Some((_, writer))) = self.0.get() {
             // One byte always fits into an empty pipe, and a full one is readable already.
@@ -47,7 +48,7 @@ impl InterruptPipe {
         }
     }
 
-    /// `is_given`: whether it has been given before anybody waited for it.
+    /// `is_given`: whether it was given before the first thread waited for it.
     fn descriptor(&self, is_given: impl FnOnce() -> bool) -> Option<BorrowedFd<'_>> {
         let pipe = self.0.get_or_init(|| io::pipe().ok());
         fence(Ordering::SeqCst);
@@ -59,11 +60,11 @@ impl InterruptPipe {
 }
 
 impl Interrupt {
-    /// Counts SIGINT, SIGTERM, SIGHUP and SIGQUIT from now on instead of dying of them, and adopts every process that one of
-    /// this process's children leaves behind, so that it can be found and ended. `first` is called with the first one
-    /// that comes, before anybody else hears of it.
+    /// Counts SIGINT, SIGTERM, SIGHUP and SIGQUIT from now on instead of dying of them, and adopts every
+    /// process that a child of this process leaves behind, so that it can be found and ended. `first` is
+    /// called with the first signal, before it is counted.
     ///
-    /// The third one finds that nothing has helped: it kills all that this process started and ends it.
+    /// The third signal means that nothing has helped: it kills all that this process started and ends it.
     pub fn listen(first: impl FnOnce(i32) + Send + 'static) -> io::Result<Self> {
         let interrupt = Self::default();
         let mut signals = signal_hook::iterator::Signals::new([
@@ -73,16 +74,16 @@ impl Interrupt {
             signal_hook::consts::SIGQUIT,
         ])?;
         crate::execute::tree::adopt_orphans();
-        let told = interrupt.clone();
+        let shared = interrupt.clone();
         std::thread::Builder::new().name("interrupt".to_owned()).stack_size(128 * 1024).spawn(move || {
             let mut first = Some(first);
             for signal in signals.forever() {
                 if let Some(first) = first.take() {
                     first(signal);
                 }
-                let _ = told.0.signal.compare_exchange(0, signal, Ordering::SeqCst, Ordering::SeqCst);
-                told.request();
-                if told.count() > 2 {
+                let _ = shared.0.signal.compare_exchange(0, signal, Ordering::SeqCst, Ordering::SeqCst);
+                shared.request();
+                if shared.count() > 2 {
                     crate::execute::tree::end_descendants(Duration::ZERO);
                     let _ = signal_hook::low_level::emulate_default_handler(signal);
                 }
@@ -106,22 +107,22 @@ impl Interrupt {
         self.0.count.load(Ordering::SeqCst)
     }
 
-    /// The number of the signal that asked first; `None` when none did.
+    /// The number of the first signal; `None` if there was none.
     pub fn signal(&self) -> Option<i32> {
         Some(self.0.signal.load(Ordering::SeqCst)).filter(|signal| *signal != 0)
     }
 
-    /// Lets this process end by the signal that asked it to stop, if everything is done. Returns after SIGINT, whose exit
-    /// code is that of the run.
+    /// Ends this process by the signal that asked it to stop, when everything is done. Returns after SIGINT,
+    /// whose exit code is that of the run.
     pub fn end_by_signal(&self) {
         if let Some(signal) = self.signal().filter(|signal| *signal != signal_hook::consts::SIGINT) {
-            // Where the system refuses, the run's own exit code has to do.
+            // If the system refuses, the run's own exit code has to suffice.
             BySignal(signal).end_process();
         }
     }
 
-    /// Becomes readable, and stays so, when an interrupt was asked for more than `seen` times (of which only the first
-    /// two can be waited for). `None`: the system had no descriptor left.
+    /// A descriptor that becomes and stays readable when an interrupt was requested more than `seen` times
+    /// (only the first two can be waited for). `None`: the system had no descriptor left.
     pub fn notice(&self, seen: usize) -> Option<BorrowedFd<'_>> {
         let (notice, count) = if seen == 0 { (&self.0.first, 1) } else { (&self.0.second, 2) };
         notice.descriptor(|| self.count() >= count)
@@ -141,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn each_request_wakes_those_who_wait_for_it_and_stays_visible() {
+    fn each_request_wakes_all_waiting_threads_and_stays_visible() {
         let interrupt = Interrupt::default();
         assert!(!interrupt.requested() && !readable(&interrupt, 0));
         interrupt.clone().request();
@@ -152,6 +153,6 @@ mod tests {
         assert_eq!((interrupt.count(), interrupt.signal()), (2, None));
         let unheard = Interrupt::default();
         unheard.request();
-        assert!(readable(&unheard, 0) && !readable(&unheard, 1), "it came before anybody waited for it");
+        assert!(readable(&unheard, 0) && !readable(&unheard, 1), "it came before anything waited for it");
     }
 }

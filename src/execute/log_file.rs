@@ -1,4 +1,4 @@
-//! The file each command leaves in its environment's log folder, laid out as tox's.
+//! Writes the log file of each command in its environment's log folder, in tox's format.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -9,10 +9,10 @@ use crate::execute::session::{CommandOutcome, CommandSession};
 use crate::execute::shell;
 use crate::os_text;
 
-/// Writes `<n>-<run_id>.log`. `globs`: what the environment may run.
+/// Writes `<n>-<run_id>.log`. `globs`: the programs that the environment may run.
 pub(super) fn write(session: &CommandSession, outcome: &CommandOutcome, globs: &[String]) -> io::Result<()> {
     let number = session.log_number.fetch_add(1, std::sync::atomic::Ordering::SeqCst) + 1;
-    // A run id is a name of envo's own, but a slash in one must not lead out of the folder.
+    // A run id is one of envo's names, but a slash in it must not lead out of the folder.
     let path = session.log_dir.join(format!("{number}-{}.log", outcome.run_id.replace('/', "_")));
     let file = match create(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -44,12 +44,12 @@ pub(super) fn write(session: &CommandSession, outcome: &CommandOutcome, globs: &
     file.flush()
 }
 
-/// For this user alone: not every secret among variables and output has a name that tells.
+/// Readable for this user only: not every secret in variables and output has a recognizable name.
 fn create(path: &Path) -> io::Result<File> {
     let mut options = File::options();
     options.write(true).create_new(true).mode(0o600);
     match options.open(path) {
-        // One of an earlier run, or a link, which is not followed.
+        // A log of an earlier run, or a link, which is not followed.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             fs::remove_file(path)?;
             options.open(path)

@@ -1,4 +1,5 @@
-//! Running programs: the variables they get, how they start, how their output is kept and how they are ended.
+//! Runs programs: builds their variables, starts them, captures their output and ends them. It does not
+//! decide what to run.
 
 pub mod captured;
 pub mod environment;

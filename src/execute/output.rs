@@ -1,4 +1,4 @@
-//! One output stream of a running command: read as it comes, kept, and shown line by line.
+//! One output stream of a running command: read as it arrives, captured, and shown line by line.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -8,30 +8,30 @@ use std::time::{Duration, Instant};
 use crate::event::OutputStream;
 use crate::execute::captured::{CaptureCollector, CapturedOutput};
 
-/// How long the start of a line waits for its end before it is shown.
+/// How long an incomplete line waits for its end before it is shown.
 const PATIENCE: Duration = Duration::from_millis(100);
 /// A line longer than this is shown in pieces.
 const LONGEST_LINE: usize = 64 * 1024;
-/// What a pipe may hold at most when the command has ended. What comes on top of it was written by a process that the
+/// The maximum content of a pipe after the command has ended. Anything more was written by a process that the
 /// command left behind.
 const LEFT_IN_PIPE: usize = 2 << 20;
 
 pub(super) struct CommandOutput<'a> {
     stream: OutputStream,
-    /// `None` once it has ended.
+    /// `None` after its end.
     source: Option<File>,
     kept: CaptureCollector<'a>,
-    /// The start of a line that is still to be shown; `None` when nothing is shown.
+    /// The incomplete line that is still to be shown; `None` if nothing is shown.
     line: Option<Vec<u8>>,
-    /// When the start of the line is shown in any case.
+    /// When the incomplete line is shown in any case.
     deadline: Option<Instant>,
 }
 
-/// What shows output.
+/// The function that shows output.
 pub(super) type OutputSink<'a> = &'a dyn Fn(OutputStream, Vec<u8>);
 
 impl<'a> CommandOutput<'a> {
-    /// `folder`: where the file of a large output goes.
+    /// `folder`: the folder for the file of a large output.
     pub(super) fn new(stream: OutputStream, source: Option<File>, shown: bool, folder: &'a Path) -> Self {
         Self { stream, source, kept: CaptureCollector::new(folder), line: shown.then(Vec::new), deadline: None }
     }
@@ -44,7 +44,7 @@ impl<'a> CommandOutput<'a> {
         self.deadline
     }
 
-    /// Reads once, which blocks unless there is something to read; says how much there was.
+    /// Reads once, which blocks unless there is something to read; returns the number of bytes.
     pub(super) fn read(&mut self, buffer: &mut [u8], show: OutputSink<'_>) -> usize {
         let Some(source) = &mut self.source else { return 0 };
         match source.read(buffer) {
@@ -61,7 +61,7 @@ impl<'a> CommandOutput<'a> {
         }
     }
 
-    /// Reads what is left when the command has ended, without waiting for processes that it left behind.
+    /// Reads the rest after the command has ended, without waiting for processes that it left behind.
     pub(super) fn drain(&mut self, buffer: &mut [u8], show: OutputSink<'_>) {
         let mut total = 0;
         while total < LEFT_IN_PIPE && self.source.as_ref().is_some_and(readable) {
@@ -87,7 +87,7 @@ impl<'a> CommandOutput<'a> {
         self.deadline = (!line.is_empty()).then(|| Instant::now() + PATIENCE);
     }
 
-    /// Shows the start of a line that has waited long enough.
+    /// Shows an incomplete line that has waited long enough.
     pub(super) fn step(&mut self, now: Instant, show: OutputSink<'_>) {
         if self.deadline.is_some_and(|deadline| deadline <= now) {
             self.flush(show);
@@ -101,7 +101,7 @@ impl<'a> CommandOutput<'a> {
         }
     }
 
-    /// Shows what is left and hands out all that was kept.
+    /// Shows the rest and returns the captured output.
     pub(super) fn finish(mut self, show: OutputSink<'_>) -> CapturedOutput {
         self.flush(show);
         self.kept.finish()

@@ -1,5 +1,5 @@
-//! Starting child processes: the only place in envo that does. Decides nothing about what is run or shown; it starts
-//! what it is told to, hands out the pipes, and never signals a process that was reaped already.
+//! Starts child processes; nothing else in envo does. It does not decide what is run or shown, and never
+//! signals a process that was reaped already.
 
 mod capture;
 pub mod descriptors;
@@ -59,28 +59,29 @@ pub enum ProcessGrouping {
     Session,
 }
 
-/// A child that is to be started.
+/// A child to start.
 #[derive(Debug)]
 pub struct Spawn {
     pub program: OsString,
     pub arguments: Vec<OsString>,
     /// `None`: the folder this process is in.
     pub cwd: Option<PathBuf>,
-    /// All of them: nothing of this process's own variables is added.
+    /// All variables: none of this process's own are added.
     pub variables: EnvVariables,
     pub stdin: ChildInput,
     pub stdout: ChildOutput,
     pub stderr: ChildOutput,
     pub grouping: ProcessGrouping,
-    /// How many sockets the child gets open, by the numbers from [`descriptors::FIRST`] on that they have in this process.
-    /// Nothing else that is open here is open there, whoever opened it.
+    /// The number of sockets the child inherits, which have the numbers from [`descriptors::FIRST`] on in
+    /// this process. It inherits nothing else.
     pub sockets: i32,
-    /// The child is killed when the thread that starts it ends: only for one that waits for it.
+    /// The child is killed when the thread that starts it ends: only for a thread that waits for it.
     pub dies_with_parent: bool,
 }
 
 impl Spawn {
-    /// A child without input whose output is piped. A program without a slash is looked for on the PATH of `variables`.
+    /// A child without input whose output is piped. A program without a slash is looked up on the PATH of
+    /// `variables`.
     pub fn new<A: Into<OsString>>(
         program: impl Into<OsString>,
         arguments: impl IntoIterator<Item = A>,
@@ -113,24 +114,25 @@ impl Spawn {
         })
     }
 
-    /// As [`Spawn::start`], with the child's own number in a variable. Answers that number, which is the caller's to
-    /// reap.
+    /// Like [`Spawn::start`], with the child's own number in a variable. Returns that number, which the
+    /// caller must reap.
     ///
     /// # Safety
+    ///
     /// This process has one thread, as for [`fork`].
     pub unsafe fn start_numbered(mut self, variable: &str) -> io::Result<u32> {
-        let (mut failure, mut told) = io::pipe()?;
+        let (mut failure, mut failure_writer) = io::pipe()?;
         // SAFETY: this process has one thread, by the contract of this function.
         match unsafe { fork() }? {
             ForkSide::Child => {
                 self.variables.set(variable, std::process::id().to_string());
                 let error = self.into_command().map_or_else(|error| error, |mut command| command.exec());
-                // Nobody to tell is nobody to care.
-                let _ = told.write_all(&error.raw_os_error().unwrap_or(libc::EINVAL).to_le_bytes());
+                // If the parent is gone, the error does not matter.
+                let _ = failure_writer.write_all(&error.raw_os_error().unwrap_or(libc::EINVAL).to_le_bytes());
                 leave(127)
             }
             ForkSide::Parent(pid) => {
-                drop(told);
+                drop(failure_writer);
                 let mut errno = [0; 4];
                 match failure.read_exact(&mut errno) {
                     // The pipe was closed by the program that the child has become.
@@ -188,7 +190,8 @@ fn stdio(sink: ChildOutput) -> Stdio {
     }
 }
 
-/// Becomes another program, with all that this process has from its caller. Comes back only when that cannot be done.
+/// Replaces this process by another program, which inherits everything from its caller. Returns only if that
+/// fails.
 pub fn become_program<A: Into<OsString>>(
     program: &Path,
     arguments: impl IntoIterator<Item = A>,
@@ -205,10 +208,10 @@ fn command<'a>(program: &OsStr, arguments: impl Iterator<Item = &'a OsStr>, vari
     command
 }
 
-/// A child that was started. It is neither ended nor reaped when this value is dropped.
+/// A started child. It is neither ended nor reaped when this value is dropped.
 #[derive(Debug)]
 pub struct ChildProcess {
-    /// Close it (take it out) to let the child see the end of its input.
+    /// Dropping it (after `take`) ends the child's input.
     pub stdin: Option<File>,
     pub stdout: Option<File>,
     pub stderr: Option<File>,
@@ -226,7 +229,7 @@ impl ChildProcess {
         i32::try_from(self.process.id()).ok().and_then(Pid::from_raw)
     }
 
-    /// Sends `signal` to the child alone; does nothing once it was reaped.
+    /// Sends `signal` to the child alone; does nothing after it was reaped.
     pub fn signal(&self, signal: Signal) -> io::Result<()> {
         match self.pid() {
             Some(pid) if self.exit_code.is_none() => already_gone_is_fine(rustix::process::kill_process(pid, signal)),
@@ -234,8 +237,8 @@ impl ChildProcess {
         }
     }
 
-    /// Sends `signal` to the child's whole process group if it has one of its own, else to the child alone. Does nothing
-    /// once the child was reaped, since its number may belong to another process by then.
+    /// Sends `signal` to the child's whole process group if it has one of its own, else to the child alone.
+    /// Does nothing after the child was reaped, since its number may belong to another process by then.
     pub fn signal_group(&self, signal: Signal) -> io::Result<()> {
         match (self.grouping, self.pid()) {
             (ProcessGrouping::Shared, _) => self.signal(signal),
@@ -254,14 +257,15 @@ impl ChildProcess {
     /// Waits for the child and reaps it: its exit code, or minus the number of the signal that ended it.
     ///
     /// # Errors
-    /// When the operating system cannot tell. A child that something else reaped counts as killed.
+    ///
+    /// An error of the operating system. A child that was reaped elsewhere counts as killed.
     pub fn reap(&mut self) -> io::Result<i32> {
         if let Some(code) = self.exit_code {
             return Ok(code);
         }
         let code = match self.process.wait() {
             Ok(status) => exit_code(status),
-            // The sweep after an interrupt reaped it, and what it ends it kills.
+            // The cleanup after an interrupt reaped it, which kills what it ends.
             Err(error) if error.raw_os_error() == Some(libc::ECHILD) => -libc::SIGKILL,
             Err(error) => return Err(error),
         };
@@ -301,7 +305,7 @@ fn exit_notice(pid: u32) -> io::Result<OwnedFd> {
     {
         return Ok(descriptor);
     }
-    // Where the kernel has no process descriptors, a thread waits, and closing its end of a pipe is the notice.
+    // If the kernel has no process descriptors, a thread waits and closes its end of a pipe.
     let (reader, writer) = io::pipe()?;
     std::thread::spawn(move || {
         let _ = wait_unreaped(pid);
@@ -321,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn an_exit_is_seen_before_it_is_reaped_and_a_signal_becomes_a_negative_code() {
+    fn an_exit_is_seen_before_reaping_and_a_signal_is_a_negative_code() {
         let mut child = Spawn::new("sleep", ["600"], variables()).start().unwrap();
         let notice = child.exit_notice().unwrap();
         child.signal(Signal::KILL).unwrap();

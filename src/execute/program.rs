@@ -1,4 +1,4 @@
-//! Which file a command's program is, and whether the environment may run it.
+//! Finds the file of a command's program, and checks whether the environment may run it.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -14,8 +14,8 @@ use crate::python_text::shlex;
 /// How much of a shebang line is read.
 const LONGEST_SHEBANG: u64 = 64 * 1024;
 
-/// The file that a child in `cwd` with these variables runs as `program`: relative names and entries of PATH are
-/// relative to `cwd`. `None`: there is none that may be executed.
+/// The file that a child in `cwd` with these variables runs as `program`: relative names and entries of PATH
+/// are relative to `cwd`. `None`: there is no executable one.
 pub fn find(program: &str, cwd: &Path, variables: &EnvVariables) -> Option<PathBuf> {
     if program.contains('/') {
         return executable(joined(cwd, os_text::encode(program).as_bytes()));
@@ -27,12 +27,12 @@ pub fn find(program: &str, cwd: &Path, variables: &EnvVariables) -> Option<PathB
     path.split(|byte| *byte == b':').find_map(|entry| executable(joined(cwd, entry).join(os_text::encode(program))))
 }
 
-/// `entry` seen from `cwd`, without `.` components and doubled slashes, as Python's `pathlib` joins them.
+/// `entry` relative to `cwd`, without `.` components and doubled slashes, as Python's `pathlib` joins them.
 fn joined(cwd: &Path, entry: &[u8]) -> PathBuf {
     cwd.join(OsStr::from_bytes(entry)).components().collect()
 }
 
-/// Whether a file is there that may be executed.
+/// Whether the path is an executable file.
 pub fn is_executable(path: &Path) -> bool {
     executable(path.to_owned()).is_some()
 }
@@ -43,16 +43,18 @@ fn executable(path: PathBuf) -> Option<PathBuf> {
     runs.then_some(path)
 }
 
-/// The globs of what an environment may run, as tox has them: what is in its own folders, then those it allows.
+/// The globs of programs that an environment may run, as in tox: those in its own folders, then those it
+/// allows.
 pub fn allowed_globs(paths: &[PathBuf], allow: &[String]) -> Vec<String> {
     let own = paths.iter().map(|path| format!("{}/*", glob::escape(&os_text::decode(path.as_os_str()))));
     own.chain(allow.iter().map(|glob| glob.trim().to_owned())).collect()
 }
 
-/// Refuses a program, in tox's words, unless its name or the file that was found fits one of `globs`.
+/// Refuses a program, in tox's words, unless its name or its file matches one of `globs`.
 ///
 /// # Errors
-/// When none of them does.
+///
+/// None of them matches.
 pub fn check(program: &str, found: &Path, globs: &[String]) -> Result<(), String> {
     let file = os_text::decode(found.as_os_str());
     let fits = |glob: &String| glob == "*" || glob::matches(glob, program) || glob::matches(glob, &file);
@@ -100,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn programs_are_looked_for_relative_to_the_folder_the_command_runs_in() {
+    fn programs_are_found_relative_to_the_working_directory() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path();
         script(&root.join("bin/tool"), "", 0o755);

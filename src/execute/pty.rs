@@ -1,4 +1,4 @@
-//! Pseudo-terminals: a command that writes to one behaves as it would on the user's own terminal, colours and all.
+//! Pseudo-terminals: a command that writes to one behaves as in the user's own terminal, including colours.
 
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};
@@ -14,13 +14,15 @@ use rustix::termios::{
 /// The two ends of a pseudo-terminal.
 #[derive(Debug)]
 pub struct PseudoTerminal {
-    /// Where this process reads what was written.
+    /// The end that this process reads from.
     pub reader: OwnedFd,
-    /// What the child writes to. Must be closed here once the child has it, or the reader never sees the end.
+    /// The end that the child writes to. It must be closed here once the child has it, or the reader never
+    /// sees the end.
     pub child: OwnedFd,
 }
 
-/// A pseudo-terminal like the terminal `model`; `None` when that is none, or the system has none to give.
+/// A pseudo-terminal like the terminal `model`; `None` if that is not a terminal, or the system has none
+/// left.
 pub(super) fn like(model: impl AsFd) -> Option<PseudoTerminal> {
     if !isatty(&model) {
         return None;
@@ -29,13 +31,13 @@ pub(super) fn like(model: impl AsFd) -> Option<PseudoTerminal> {
     let terminal = pair().ok()?;
     tcsetattr(&terminal.child, OptionalActions::Now, &attributes).ok()?;
     if let Some(size) = window_size(std::io::stdout()) {
-        // A terminal of no size still is one.
+        // Without a size it still works.
         let _ = tcsetwinsize(&terminal.child, size);
     }
     Some(terminal)
 }
 
-/// A new pseudo-terminal, which becomes nobody's controlling terminal.
+/// A new pseudo-terminal, which does not become a controlling terminal.
 pub fn pair() -> rustix::io::Result<PseudoTerminal> {
     let reader = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
     grantpt(&reader)?;
@@ -46,19 +48,19 @@ pub fn pair() -> rustix::io::Result<PseudoTerminal> {
     Ok(PseudoTerminal { reader, child })
 }
 
-/// A new pseudo-terminal for what only writes: of the usual size, and it changes nothing of what is written.
+/// A new pseudo-terminal for output only: of the usual size, and without changing the output.
 pub fn for_output() -> rustix::io::Result<PseudoTerminal> {
     let terminal = pair()?;
     let mut attributes = tcgetattr(&terminal.child)?;
     attributes.output_modes.remove(OutputModes::OPOST);
     tcsetattr(&terminal.child, OptionalActions::Now, &attributes)?;
     let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
-    // A terminal of no size still is one.
+    // Without a size it still works.
     let _ = tcsetwinsize(&terminal.child, size);
     Ok(terminal)
 }
 
-/// How many columns and lines a terminal has; `None` for anything else.
+/// The columns and lines of a terminal; `None` for anything else.
 pub(super) fn window_size(terminal: impl AsFd) -> Option<Winsize> {
     tcgetwinsize(terminal).ok()
 }

@@ -1,5 +1,5 @@
-//! A command that runs: one loop that waits for its output, its end, an interrupt and the clock at once, so that nothing
-//! polls and nothing that was written is lost or reordered.
+//! A running command: one loop that waits for its output, its end, an interrupt and the clock at once, so
+//! that nothing polls and no output is lost or reordered.
 
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -17,13 +17,14 @@ use crate::execute::tree;
 
 /// How much is read at once.
 const STEP: usize = 64 * 1024;
-/// Whose log lines about an interrupt are: tox's main thread writes them.
+/// The log name for lines about an interrupt: tox's main thread writes them.
 const ROOT: &str = "ROOT";
 
 pub(super) struct RunningCommand<'a> {
     session: &'a CommandSession,
     child: ChildProcess,
-    /// Readable when the child has exited; `None` where the system cannot tell: then the end of its output has to do.
+    /// Readable when the child has exited; `None` if the system does not support it: then the end of its
+    /// output has to suffice.
     exit: Option<OwnedFd>,
     outputs: [CommandOutput<'a>; 2],
     ending: Option<Termination>,
@@ -60,7 +61,7 @@ impl<'a> RunningCommand<'a> {
         }
     }
 
-    /// Waits until the command has ended and puts what it left into `outcome`.
+    /// Waits until the command has ended and stores the results in `outcome`.
     pub(super) fn finish(mut self, outcome: &mut CommandOutcome) {
         let session = self.session;
         let show = |stream, bytes| {
@@ -86,7 +87,7 @@ impl<'a> RunningCommand<'a> {
         for output in &mut self.outputs {
             output.drain(&mut buffer, &show);
         }
-        // A child that cannot be waited for was reaped by somebody else, who kept its exit code.
+        // A child that cannot be waited for was reaped elsewhere, together with its exit code.
         outcome.exit_code = self.child.reap().unwrap_or(1);
         if let Some(ending) = self.ending.take() {
             self.end_survivors();
@@ -97,12 +98,12 @@ impl<'a> RunningCommand<'a> {
         outcome.err = err.finish(&show);
     }
 
-    /// How many interrupts are known already: the next one is what to wait for.
+    /// How many interrupts are known already: the next one is awaited.
     fn seen(&self) -> usize {
         usize::from(self.session.after_interrupt || self.ending.is_some())
     }
 
-    /// Whether there is an interrupt left that would change anything.
+    /// Whether another interrupt would change anything.
     fn can_be_interrupted(&self) -> bool {
         match &self.ending {
             None => true,
@@ -138,7 +139,7 @@ impl<'a> RunningCommand<'a> {
         ready
     }
 
-    /// How long to wait at most; `None`: until something happens.
+    /// How long to wait at most; `None`: without limit.
     fn timeout(&self) -> Option<Timespec> {
         let lines = self.outputs.iter().filter_map(CommandOutput::deadline);
         let deadline = lines.chain(self.ending.as_ref().and_then(Termination::deadline)).min()?;
@@ -149,7 +150,7 @@ impl<'a> RunningCommand<'a> {
     fn continue_ending(&mut self, interrupted: bool, now: Instant) {
         if interrupted {
             match &mut self.ending {
-                // The user asked once more: no patience is left.
+                // The user asked once more: do not wait any longer.
                 Some(ending) => {
                     if let Some(signal) = ending.force() {
                         self.send(signal);
@@ -181,7 +182,7 @@ impl<'a> RunningCommand<'a> {
         self.ending = Some(Termination::begin(self.session.timeouts, now));
     }
 
-    /// Sends a signal: SIGINT to the command as the terminal does, the others to all that it started.
+    /// Sends a signal: SIGINT to the command as the terminal does, others to all that it started.
     fn send(&mut self, signal: Signal) {
         let (name, patience) = match signal {
             Signal::INT => ("SIGINT", Some(self.session.timeouts.interrupt)),
@@ -200,8 +201,8 @@ impl<'a> RunningCommand<'a> {
         }
     }
 
-    /// Ends what the command started and left behind: what descended from it when it was asked to stop, and whatever
-    /// carries its environment's name in its variables and was adopted since.
+    /// Ends the processes that the command left behind: its descendants when it was asked to stop, and
+    /// adopted processes with its environment's name in their variables.
     fn end_survivors(&mut self) {
         let mark: Vec<Vec<u8>> = ["TOX_ENV_NAME", "TOX_ENV_DIR"]
             .into_iter()
@@ -234,7 +235,7 @@ impl<'a> RunningCommand<'a> {
     }
 }
 
-/// What a descriptor stands for.
+/// What a descriptor is for.
 #[derive(Debug, Clone, Copy)]
 enum CommandEventSource {
     Output(usize),

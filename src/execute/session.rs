@@ -1,4 +1,4 @@
-//! An environment's commands: what stays the same from one to the next, and running one of them.
+//! The session of an environment's commands: their common values, and the results of single commands.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicUsize;
@@ -25,30 +25,31 @@ pub enum CommandStdin {
 }
 
 impl CommandStdin {
-    /// The user's if it is a terminal: a command must not eat what a pipe holds for somebody else.
+    /// The user's if it is a terminal: a command must not consume a pipe that is meant for another reader.
     pub fn user_only() -> Self {
         if rustix::termios::isatty(std::io::stdin()) { Self::User } else { Self::Off }
     }
 }
 
-/// Whether a command's output is shown as it comes. It is kept either way, unless `--no-capture` gives it away.
+/// Whether a command's output is shown as it arrives. It is captured either way, unless `--no-capture` is
+/// given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CommandDisplay {
     Show,
     Hide,
-    /// Hidden, and kept even with `--no-capture`, since envo itself reads it.
+    /// Hidden, and captured even with `--no-capture`, since envo itself reads it.
     Keep,
 }
 
-/// How a command is told to people and to its log.
+/// How a command appears in reports and in its log.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum DisplayedCommand {
-    /// As it is.
+    /// Unchanged.
     #[default]
     Itself,
-    /// As these words, of which it does the work.
+    /// As these words, whose work it does.
     As(Vec<String>),
-    /// Not again: it is another attempt at what was told before.
+    /// Not again: it is another attempt at a command that was reported before.
     Already,
 }
 
@@ -73,23 +74,24 @@ pub struct CommandOutcome {
     pub err: CapturedOutput,
     pub seconds: f64,
     pub pid: Option<u32>,
-    /// The command as a shell would take it, secrets taken out.
+    /// The command in shell syntax, with secrets redacted.
     pub shell_command: String,
     pub cwd: PathBuf,
     pub run_id: String,
-    /// Whether the output was shown as it came.
+    /// Whether the output was shown as it arrived.
     pub shown: bool,
-    /// The process goes on: it is a backend that has answered one of several questions. It has no exit code yet.
+    /// The process keeps running: it is a backend that has answered one of several requests. It has no exit
+    /// code yet.
     pub lives_on: bool,
     /// The command could not be started at all.
     pub start_error: Option<String>,
-    /// The words that were started, the program as its file where it was found.
+    /// The words that were started, with the program's file if it was found.
     pub argv: Vec<String>,
     pub started: Instant,
 }
 
 impl CommandOutcome {
-    /// Whether the command did what `rule` asks of it. One that never started did not.
+    /// Whether the command's result satisfies `rule`. One that never started does not.
     pub fn succeeded(&self, rule: ExitRule) -> bool {
         match rule {
             ExitRule::Any => true,
@@ -102,10 +104,10 @@ impl CommandOutcome {
 /// Why a command was not run.
 #[derive(Debug, thiserror::Error)]
 pub enum CommandRefusal {
-    /// Not in the environment and not in `allowlist_externals`; tox's words.
+    /// Neither in the environment nor in `allowlist_externals`; tox's words.
     #[error("{0}")]
     NotAllowed(String),
-    /// Nothing but a mark; tox's words.
+    /// Only a prefix such as `-`; tox's words.
     #[error("cannot execute an empty command")]
     Empty,
     #[error("interrupted")]
@@ -113,20 +115,20 @@ pub enum CommandRefusal {
 }
 
 impl CommandRefusal {
-    /// What helps.
+    /// A hint.
     pub fn remedy(&self) -> &'static str {
         match self {
             Self::Empty => "write the program to run, or remove the command",
-            _ => "if it should run, name it in `allowlist_externals` of the environment",
+            _ => "to allow it, add it to `allowlist_externals` of the environment",
         }
     }
 }
 
-/// What all commands of one environment have in common.
+/// The common values of all commands of one environment.
 #[derive(Clone)]
 pub struct CommandSession {
     pub environment: String,
-    /// Folders of the environment that come first on PATH and from which every program may be run.
+    /// Folders of the environment that come first on PATH and whose programs may all be run.
     pub paths: Vec<PathBuf>,
     /// Complete, PATH included.
     pub variables: EnvVariables,
@@ -136,27 +138,28 @@ pub struct CommandSession {
     /// Numbers the log files.
     pub log_number: Arc<AtomicUsize>,
     pub timeouts: Timeouts,
-    /// The folder envo was started in, for showing where a command runs.
+    /// The folder envo was started in, for displaying where a command runs.
     pub current_dir: PathBuf,
     /// `--no-capture`: children inherit standard output and error.
     pub no_capture: bool,
-    /// [`Grouping::Shared`] for commands that run one at a time and may use the terminal, [`Grouping::Group`] for those of
-    /// environments that run side by side.
+    /// [`ProcessGrouping::Shared`] for commands that run one at a time and may use the terminal,
+    /// [`ProcessGrouping::Group`] for those of environments that run in parallel.
     pub grouping: ProcessGrouping,
-    /// Run commands although an interrupt was asked for (`interrupt_post_commands`); a second one still stops them.
+    /// Run commands although an interrupt was requested (`interrupt_post_commands`); a second one still stops
+    /// them.
     pub after_interrupt: bool,
     /// 0 to 5, as in the options.
     pub verbosity: u8,
     pub interrupt: Interrupt,
     pub reporter: Arc<dyn Reporter>,
-    /// Programs that commands named and that are nowhere, each with the command's run id.
+    /// Programs named by commands that were not found, each with the command's run id.
     pub not_found: Arc<Mutex<Vec<(String, String)>>>,
-    /// Where every outcome is kept as well, for `--result-json`.
+    /// Receives every outcome as well, for `--result-json`.
     pub record: Option<Arc<Mutex<Vec<CommandOutcome>>>>,
 }
 
 impl CommandSession {
-    /// Puts a folder of the environment's programs behind those there are, and before all others on PATH.
+    /// Adds a folder of the environment's programs after those there are, and before all others on PATH.
     pub fn add_path(&mut self, path: PathBuf) {
         self.paths.push(path);
         let path =
@@ -164,13 +167,13 @@ impl CommandSession {
         self.variables.set("PATH", path);
     }
 
-    /// How to display a command that is none of the user's: only the very curious see it.
+    /// How to display a command that is not the user's: only at the highest verbosity.
     pub fn quiet_display(&self) -> CommandDisplay {
         if self.verbosity > 3 { CommandDisplay::Show } else { CommandDisplay::Hide }
     }
 
-    /// Tells the reporter that a command starts, and begins its outcome. Only for a process that envo talks with while it
-    /// runs; [`Session::execute`] does this for all others.
+    /// Reports that a command starts, and begins its outcome. Only for a process that envo communicates with
+    /// while it runs; [`CommandSession::execute`] does this for all others.
     pub fn announce(&self, request: &CommandRequest) -> CommandOutcome {
         let shell_command = shell_command(request);
         if request.shown != DisplayedCommand::Already {
@@ -198,8 +201,9 @@ impl CommandSession {
         }
     }
 
-    /// Tells the reporter how a command ended: as an error when it did not do what `rule` asks (after its output, if that
-    /// was hidden), else for the curious. [`ExitRule::Any`] is told as if success had been asked for, as in tox.
+    /// Reports how a command ended: as an error if its result does not satisfy `rule` (after its output, if
+    /// that was hidden), else only at a higher verbosity. [`ExitRule::Any`] is reported as if success had
+    /// been required, as in tox.
     pub fn conclude(&self, outcome: &CommandOutcome, rule: ExitRule) -> Result<(), i32> {
         let asked = if rule == ExitRule::NonZero { ExitRule::NonZero } else { ExitRule::Zero };
         let success = outcome.succeeded(asked);
@@ -237,7 +241,7 @@ impl CommandSession {
     }
 }
 
-/// The command for people: a program below the folder it runs in by its relative path, secrets taken out.
+/// The command for people: a program below its working directory by its relative path, with secrets redacted.
 fn shell_command(request: &CommandRequest) -> String {
     let mut words = match &request.shown {
         DisplayedCommand::As(words) => words.clone(),
@@ -251,8 +255,8 @@ fn shell_command(request: &CommandRequest) -> String {
     os_text::shown(&shlex::join(&shell::redact(&words))).into_owned()
 }
 
-/// The folder a command runs in as tox shows it: nothing for the current one, and for one above it the way from there
-/// to the current one.
+/// A command's working directory as tox shows it: nothing for the current one, and for a parent the path from
+/// there to the current one.
 fn shown_folder(cwd: &Path, current: &Path) -> String {
     if cwd == current {
         return String::new();
@@ -273,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn success_depends_on_what_was_asked_and_never_comes_without_a_start() {
+    fn success_depends_on_the_exit_rule_and_needs_a_start() {
         let mut outcome = CommandOutcome {
             exit_code: 0,
             out: CapturedOutput::default(),

@@ -1,22 +1,22 @@
-//! Commands with their secrets taken out.
+//! Redacts the secrets in commands.
 
-/// Words that mark a name as that of a secret, wherever they stand in it.
+/// Words that mark a name as that of a secret, anywhere in it.
 const SECRET_WORDS: [&str; 12] =
     ["access", "api", "auth", "client", "cred", "key", "passwd", "password", "private", "pwd", "secret", "token"];
 
-/// Whether something of this name is better not shown.
+/// Whether a value with this name should be hidden.
 pub fn is_secret(name: &str) -> bool {
-    // Up and down again, so that letters fold together as they do for Python's `re.IGNORECASE`.
+    // Up and down again, so that letters fold as with Python's `re.IGNORECASE`.
     let name = name.to_uppercase().to_lowercase();
     SECRET_WORDS.iter().any(|word| name.contains(word))
 }
 
-/// The value, or as many stars as it has characters when `name` is that of a secret.
+/// The value, or as many asterisks as it has characters if `name` is that of a secret.
 pub fn redact_value(name: &str, value: &str) -> String {
     if is_secret(name) { stars(value) } else { value.to_owned() }
 }
 
-/// The words with passwords in URLs and the values of `--secret=value` flags made unreadable.
+/// The words with passwords in URLs and the values of `--secret=value` flags redacted.
 pub fn redact<S: AsRef<str>>(words: &[S]) -> Vec<String> {
     words.iter().map(|word| redact_word(word.as_ref())).collect()
 }
@@ -33,8 +33,8 @@ fn redact_word(word: &str) -> String {
     }
 }
 
-/// Where the value of the first inline flag with a secret's name starts: all that follows is taken for it, since a word
-/// may hold several flags run together.
+/// Where the value of the first inline flag with a secret's name starts: all that follows is part of it,
+/// since a word may contain several joined flags.
 fn secret_flag(word: &str) -> Option<usize> {
     let mut before: Option<char> = None;
     let mut from = 0;
@@ -58,7 +58,7 @@ fn secret_flag(word: &str) -> Option<usize> {
     None
 }
 
-/// White space as Python's `\s` knows it.
+/// White space according to Python's `\s`.
 fn is_space(character: char) -> bool {
     character.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&character)
 }

@@ -1,5 +1,6 @@
-//! How a command that is to stop is ended: time to end by itself, SIGINT, time, SIGTERM, time, SIGKILL. A pure state
-//! machine: it says which signal is due and when to ask again; others send it and tell the time.
+//! The steps of stopping a command: time to end by itself, SIGINT, time, SIGTERM, time, SIGKILL. A pure state
+//! machine: it returns the signal that is due and the next deadline; the caller sends signals and knows the
+//! time.
 
 use std::time::Instant;
 
@@ -7,14 +8,14 @@ use rustix::process::Signal;
 
 use crate::model::environment::Timeouts;
 
-/// How far the ending of a command has come.
+/// How far stopping a command has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TerminationStage {
-    /// Asked for; the command may end by itself.
+    /// Requested; the command may end by itself.
     Asked,
     Interrupted,
     Terminated,
-    /// Nothing is left to try.
+    /// There is no stronger signal.
     Killed,
 }
 
@@ -34,7 +35,7 @@ impl Termination {
         self.stage
     }
 
-    /// When to call [`Ending::step`] again; `None`: never.
+    /// When to call [`Termination::step`] again; `None`: never.
     pub fn deadline(&self) -> Option<Instant> {
         (self.stage != TerminationStage::Killed).then_some(self.deadline)
     }
@@ -54,7 +55,7 @@ impl Termination {
         Some(signal)
     }
 
-    /// Leaves out what patience is left: the signal to send, `None` when it was sent before.
+    /// Skips the remaining waits: the signal to send, `None` if it was sent before.
     pub fn force(&mut self) -> Option<Signal> {
         (self.stage != TerminationStage::Killed).then(|| {
             self.stage = TerminationStage::Killed;
@@ -63,7 +64,7 @@ impl Termination {
     }
 }
 
-/// A time so far away that it cannot be told is taken for a day.
+/// A time too far away to be represented counts as a day.
 fn after(now: Instant, patience: std::time::Duration) -> Instant {
     now.checked_add(patience).unwrap_or_else(|| now + std::time::Duration::from_secs(24 * 60 * 60))
 }
@@ -94,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn force_skips_what_is_left_and_kills_once() {
+    fn force_skips_the_remaining_waits_and_kills_once() {
         let mut ending = ending(0, Instant::now());
         assert_eq!(ending.force(), Some(Signal::KILL));
         assert_eq!((ending.force(), ending.stage()), (None, TerminationStage::Killed));

@@ -1,4 +1,4 @@
-//! Commands that really run.
+//! Tests with real commands.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use crate::execute::session::{
 use crate::model::environment::Timeouts;
 use crate::model::{EnvVariables, ExitRule};
 
-/// Remembers every event and lets a test wait for one.
+/// Records every event and lets a test wait for one.
 #[derive(Default)]
 struct CommandEvents {
     events: Mutex<Vec<RunEvent>>,
@@ -63,10 +63,10 @@ struct CommandFixture {
     session: CommandSession,
 }
 
-/// A job in the background of a script ignores SIGINT, and so would all that it starts: no shell may trap what it was
-/// started to ignore. Envo itself handles the signal, by which its children are rid of this.
+/// A background job of a script ignores SIGINT, and so would all that it starts: a shell cannot trap a signal
+/// that was ignored at its start. envo itself handles the signal, which frees its children of this.
 fn heed_interrupts() {
-    // SAFETY: no handler is set, only the system's own reaction.
+    // SAFETY: no handler is set, only the system's default.
     unsafe { libc::signal(libc::SIGINT, libc::SIG_DFL) };
 }
 
@@ -126,7 +126,7 @@ impl CommandFixture {
         self.run(&["sh", "-c", script])
     }
 
-    /// Runs a script and asks it to stop as soon as it says that it is ready.
+    /// Runs a script and asks it to stop as soon as it reports that it is ready.
     fn interrupted(&self, script: &str, times: usize) -> CommandOutcome {
         std::thread::scope(|scope| {
             scope.spawn(|| {
@@ -142,14 +142,14 @@ impl CommandFixture {
     }
 }
 
-/// Whether the process is there and not only waiting to be reaped.
+/// Whether the process exists and is not only waiting to be reaped.
 fn runs(pid: u32) -> bool {
     let status = fs::read_to_string(format!("/proc/{pid}/stat"));
     status.is_ok_and(|status| status.rsplit_once(") ").is_some_and(|(_, state)| !state.starts_with(['Z', 'X'])))
 }
 
 #[test]
-fn exit_codes_and_signals_are_told() {
+fn exit_codes_and_signals_are_reported() {
     let fixture = CommandFixture::new();
     let outcome = fixture.shell("exit 3");
     assert_eq!((outcome.exit_code, outcome.pid.is_some()), (3, true));
@@ -185,7 +185,7 @@ fn large_output_on_both_streams_is_shown_and_kept_in_order() {
 }
 
 #[test]
-fn the_log_file_is_laid_out_as_that_of_tox_without_secrets() {
+fn the_log_file_has_the_format_of_tox_without_secrets() {
     let mut fixture = CommandFixture::new();
     fixture.session.variables.set("API_KEY", "abc");
     fixture.session.allow = vec![" sh ".into()];
@@ -255,7 +255,7 @@ fn programs_are_found_in_the_folder_the_command_runs_in() {
 }
 
 #[test]
-fn the_start_is_told_with_the_folder_and_the_program_relative_to_it() {
+fn the_start_is_reported_with_relative_paths() {
     let fixture = CommandFixture::new();
     let bin = fixture.root().join("bin");
     fs::create_dir(&bin).unwrap();
@@ -308,13 +308,13 @@ fn a_process_that_was_left_behind_does_not_hold_up_the_end() {
 fn long_shebangs_can_be_taken_apart() {
     let mut fixture = CommandFixture::new();
     let script = fixture.root().join("script");
-    // The kernel would hand over all that follows `env` as one argument.
+    // The kernel would pass all that follows `env` as one argument.
     fs::write(&script, "#!/usr/bin/env -i sh 'ignored'\n").unwrap();
     fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     fixture.session.variables.set("TOX_LIMITED_SHEBANG", "1");
-    fs::write(fixture.root().join("ignored"), "echo told $1\n").unwrap();
+    fs::write(fixture.root().join("ignored"), "echo got $1\n").unwrap();
     let outcome = fixture.run(&["./script", "x"]);
-    assert_eq!(outcome.out.text(), format!("told {}\n", script.display()));
+    assert_eq!(outcome.out.text(), format!("got {}\n", script.display()));
 }
 
 #[test]
@@ -378,7 +378,7 @@ fn grandchildren_and_daemons_are_gone_after_an_interrupt() {
 }
 
 #[test]
-fn commands_after_an_interrupt_run_when_they_may_until_the_second_one() {
+fn permitted_commands_run_after_one_interrupt_but_not_two() {
     let mut fixture = CommandFixture::new();
     fixture.session.after_interrupt = true;
     fixture.session.interrupt.request();
@@ -400,7 +400,7 @@ fn a_group_of_its_own_gets_the_interrupt_as_a_whole() {
 }
 
 #[test]
-fn output_goes_through_a_terminal_where_there_is_one() {
+fn output_goes_through_a_terminal_if_there_is_one() {
     let model = crate::execute::pty::pair().unwrap();
     let terminal = crate::execute::pty::like(&model.child).unwrap();
     let mut spawn = crate::execute::process::Spawn::new(

@@ -1,8 +1,8 @@
-//! Processes that descend from this one, found in `/proc`. Only Linux has what this needs; elsewhere nothing is found
-//! and only direct children are ended.
+//! Finds the descendants of this process in `/proc`. This needs Linux; elsewhere nothing is found and only
+//! direct children are ended.
 //!
-//! A process that outlives its parent is adopted by this process (see [`adopt_orphans`]) and so stays a descendant,
-//! even when it made itself a session of its own.
+//! A process that outlives its parent is adopted by this process (see [`adopt_orphans`]) and so remains a
+//! descendant, even if it has created its own session.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -17,12 +17,12 @@ use rustix::process::{Pid, Signal, WaitOptions};
 pub fn adopt_orphans() {
     #[cfg(target_os = "linux")]
     {
-        // Where the kernel refuses, orphans go to init as they always did.
+        // If the kernel refuses, orphans go to init as usual.
         let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
     }
 }
 
-/// Does `work`, whose orphans are not this process's: they outlive it.
+/// Runs `work`, whose orphans are not adopted: they outlive this process.
 pub fn without_adopting<T>(work: impl FnOnce() -> T) -> T {
     #[cfg(target_os = "linux")]
     let adopts = rustix::process::child_subreaper().is_ok_and(|pid| pid.is_some());
@@ -53,37 +53,37 @@ pub fn descendants(root: u32) -> Vec<u32> {
     found
 }
 
-/// Whether the process was started with all these variables, each written `NAME=VALUE`.
+/// Whether the process was started with all these variables, each `NAME=VALUE`.
 pub fn carries(pid: u32, variables: &[Vec<u8>]) -> bool {
     std::fs::read(format!("/proc/{pid}/environ")).is_ok_and(|environ| {
         variables.iter().all(|wanted| environ.split(|byte| *byte == 0).any(|one| one == wanted.as_slice()))
     })
 }
 
-/// Every process, whoever started it, among whose variables `name` has a value that begins with `prefix`.
+/// All processes with a variable `name` whose value begins with `prefix`.
 pub fn marked(name: &str, prefix: &str) -> Vec<u32> {
     processes().into_iter().map(|(pid, _)| pid).filter(|pid| is_marked(*pid, name, prefix)).collect()
 }
 
-/// Whether the process has, among its variables, `name` with a value that begins with `prefix`.
+/// Whether the process has a variable `name` whose value begins with `prefix`.
 pub fn is_marked(pid: u32, name: &str, prefix: &str) -> bool {
     let wanted = [name.as_bytes(), b"=", prefix.as_bytes()].concat();
     std::fs::read(format!("/proc/{pid}/environ"))
         .is_ok_and(|environ| environ.split(|byte| *byte == 0).any(|one| one.starts_with(&wanted)))
 }
 
-/// Every process, whoever started it, that has `argument` among the words of its command line.
+/// All processes with `argument` as a word of their command line.
 pub fn with_argument(argument: &str) -> Vec<u32> {
     processes().into_iter().map(|(pid, _)| pid).filter(|pid| has_argument(*pid, argument)).collect()
 }
 
-/// Whether the process has `argument` among the words of its command line.
+/// Whether the process has `argument` as a word of its command line.
 pub fn has_argument(pid: u32, argument: &str) -> bool {
     std::fs::read(format!("/proc/{pid}/cmdline"))
         .is_ok_and(|words| words.split(|byte| *byte == 0).any(|word| word == argument.as_bytes()))
 }
 
-/// The word of the process's command line that comes after `argument`.
+/// The word after `argument` in the process's command line.
 pub fn argument_after(pid: u32, argument: &str) -> Option<OsString> {
     let words = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
     let mut words = words.split(|byte| *byte == 0);
@@ -91,8 +91,8 @@ pub fn argument_after(pid: u32, argument: &str) -> Option<OsString> {
     words.next().map(|word| OsString::from_vec(word.to_vec()))
 }
 
-/// When the process was started, in ticks since the system was: with its number it means one process only. `None`:
-/// there is no such process.
+/// When the process was started, in ticks since the system was: together with its number it identifies one
+/// process. `None`: there is no such process.
 pub fn start_time(pid: u32) -> Option<u64> {
     let status = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
     let after_name = status.iter().rposition(|byte| *byte == b')')? + 1;
@@ -100,15 +100,16 @@ pub fn start_time(pid: u32) -> Option<u64> {
     std::str::from_utf8(fields.nth(19)?).ok()?.parse().ok()
 }
 
-/// What processes use.
+/// The resource usage of processes.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct ProcessUsage {
-    /// Of those that run and of their children that have ended.
+    /// Of running processes and of their children that have ended.
     pub processor_seconds: f64,
     pub resident_bytes: u64,
 }
 
-/// What all that descends from each of the processes `roots` uses, themselves left out; `None` for one that is not there.
+/// The usage of all descendants of each of the processes `roots`, without those themselves; `None` for one
+/// that does not exist.
 pub fn usage_below(roots: &[u32]) -> Vec<Option<ProcessUsage>> {
     let mut children: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
     for (pid, parent) in processes() {
@@ -148,15 +149,15 @@ pub fn is_running(pid: u32) -> bool {
     std::fs::read(format!("/proc/{pid}/stat")).is_ok_and(|status| parent(&status).is_some())
 }
 
-/// Whether a signal has stopped the process, until another one lets it continue.
+/// Whether a signal has stopped the process, until it is continued.
 pub fn is_stopped(pid: u32) -> bool {
     let status = std::fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // After the name, which may hold anything.
+    // After the name, which may contain any character.
     let state = status.iter().rposition(|byte| *byte == b')').and_then(|end| status.get(end + 2));
     matches!(state, Some(b'T' | b't'))
 }
 
-/// Waits until none of the processes is left that `survivors` names, at most for so long.
+/// Waits until `survivors` returns no process, at most for this time.
 pub fn wait_until_gone_or(survivors: &dyn Fn() -> Vec<u32>, patience: Duration) {
     let deadline = Instant::now() + patience;
     while Instant::now() < deadline {
@@ -168,24 +169,24 @@ pub fn wait_until_gone_or(survivors: &dyn Fn() -> Vec<u32>, patience: Duration) 
     }
 }
 
-/// Sends `signal` to all that descends from the process `root`, but not to itself.
+/// Sends `signal` to all descendants of the process `root`, but not to itself.
 pub fn signal_descendants(root: u32, signal: Signal) {
     for pid in descendants(root).into_iter().skip(1).filter_map(to_pid) {
-        // What has ended in the meantime needs no signal.
+        // A process that has ended in the meantime needs no signal.
         let _ = rustix::process::kill_process(pid, signal);
     }
 }
 
-/// Ends every process that `survivors` names, again and again until it names none: SIGTERM first, SIGKILL to what is
-/// still there after `patience`. The processes need not be children of this one.
+/// Ends every process that `survivors` returns, repeatedly until it returns none: SIGTERM first, SIGKILL
+/// after `patience`. The processes need not be children of this one.
 pub fn end(survivors: &dyn Fn() -> Vec<u32>, patience: Duration) {
     let deadline = Instant::now() + patience;
-    // A process can be started while the others are being ended; after so many rounds something keeps starting new ones
-    // faster than they can be ended, and waiting longer helps nobody.
+    // A process can be started while the others are being ended; after this many rounds something keeps
+    // starting new ones faster than they can be ended, and more rounds do not help.
     for _ in 0..100 {
         let mut watched = watch(survivors());
-        // A number may have gone to another process before its descriptor was opened: only those that are named once
-        // more are the ones that were meant.
+        // A number may have been reused before its descriptor was opened: only processes that are returned
+        // again are the intended ones.
         let named = survivors();
         watched.retain(|(pid, _)| named.contains(&pid.as_raw_nonzero().get().unsigned_abs()));
         if watched.is_empty() {
@@ -200,7 +201,8 @@ pub fn end(survivors: &dyn Fn() -> Vec<u32>, patience: Duration) {
     }
 }
 
-/// Ends all descendants of this process. Only for the end of the program: it does not ask whose they are.
+/// Ends all descendants of this process. Only for the end of the program: it includes processes of all
+/// threads.
 pub fn end_descendants(patience: Duration) {
     let own = std::process::id();
     end(&|| descendants(own).split_off(1), patience);
@@ -229,7 +231,7 @@ fn watch(pids: Vec<u32>) -> Vec<(Pid, OwnedFd)> {
 }
 
 fn send(descriptor: &OwnedFd, signal: Signal) {
-    // What ended in the meantime, or belongs to another user, cannot be signalled, and there is nothing to do about it.
+    // A process that has ended in the meantime, or belongs to another user, cannot be signalled; ignore it.
     #[cfg(target_os = "linux")]
     let _ = rustix::process::pidfd_send_signal(descriptor, signal);
     #[cfg(not(target_os = "linux"))]
@@ -258,18 +260,18 @@ fn wait_until_gone(watched: &[(Pid, OwnedFd)], until: Instant) {
     }
 }
 
-/// Reaps a child by its number that has ended and that nothing else waits for.
+/// Reaps a child by its number that has ended and that no other code waits for.
 pub fn reap_child(pid: u32) {
     to_pid(pid).into_iter().for_each(reap);
 }
 
-/// Reaps an adopted process. A child that was started here is left to its owner, which waits for it by its own handle:
-/// the caller never names one that is still to be waited for.
+/// Reaps an adopted process. A child that was started here is left to its owner, which waits for it by its
+/// own handle: the caller never passes one that is still awaited.
 fn reap(pid: Pid) {
     let _ = rustix::process::waitpid(Some(pid), WaitOptions::NOHANG);
 }
 
-/// Each running process and its parent; processes that have ended and wait to be reaped are left out.
+/// Each running process and its parent, without processes that have ended and wait to be reaped.
 fn processes() -> Vec<(u32, u32)> {
     let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
     entries
@@ -281,7 +283,7 @@ fn processes() -> Vec<(u32, u32)> {
         .collect()
 }
 
-/// The parent in a `/proc/PID/stat` line: `PID (NAME) STATE PARENT …`, where the name may hold anything.
+/// The parent in a `/proc/PID/stat` line: `PID (NAME) STATE PARENT …`; the name may contain any character.
 fn parent(status: &[u8]) -> Option<u32> {
     let after_name = status.iter().rposition(|byte| *byte == b')')? + 1;
     let mut fields = status[after_name..].split(|byte| *byte == b' ').filter(|field| !field.is_empty());

@@ -1,4 +1,4 @@
-//! One command line of `commands` and its relatives.
+//! One command line of `commands` and similar settings.
 
 use serde::{Deserialize, Serialize};
 
@@ -25,7 +25,7 @@ pub struct Command {
 }
 
 impl Command {
-    /// Takes words of which the first may be tox's `-` (ignore the exit code) or `!` (expect failure).
+    /// Parses words of which the first may be tox's `-` (ignore the exit code) or `!` (expect failure).
     pub fn from_words(mut words: Vec<String>) -> Self {
         let exit_rule = match words.first().map(String::as_str) {
             Some("-") => ExitRule::Any,

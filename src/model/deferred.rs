@@ -1,7 +1,8 @@
-//! A value that is worked out when it is reached, not when its environment is planned.
+//! A value that is computed when it is needed, not when its environment is planned.
 //!
-//! tox reads `commands` after the environment has been built and its package installed, so that `{glob:dist/*.whl}` sees
-//! what the build left; a mistake in them also fails then. Callers that need a value twice keep the first answer.
+//! tox reads `commands` after the environment has been built and its package installed, so that
+//! `{glob:dist/*.whl}` finds the build's results; an error in them also occurs only then. A caller that needs
+//! a value twice stores the first result.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,14 +19,14 @@ impl<T> Deferred<T> {
         Self(Arc::new(work))
     }
 
-    /// Works the value out.
+    /// Computes the value.
     pub fn get(&self) -> Result<T, ConfigError> {
         (self.0)()
     }
 }
 
 impl<T: Clone + Send + Sync + 'static> Deferred<T> {
-    /// A value that is known already.
+    /// A value that is already known.
     pub fn ready(value: T) -> Self {
         Self::new(move || Ok(value.clone()))
     }

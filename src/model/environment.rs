@@ -1,4 +1,5 @@
-//! An environment as the rooms behind `plan` see it: typed values, nothing of where they were written.
+//! An environment as the modules after `plan` see it: typed values, without their locations in the
+//! configuration.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,7 +11,8 @@ use super::runtime::{DEFAULT, ProjectPackage, RuntimeRequirement};
 use super::service::AddressUse;
 use super::{Command, Deferred, Runner, ServiceSettings};
 
-/// What an environment is for. tox writes the class name into `.tox-info.json`, so that both can share one folder.
+/// The purpose of an environment. tox writes the class name into `.tox-info.json`, so both can share one
+/// folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum EnvironmentKind {
     /// Runs commands.
@@ -27,7 +29,7 @@ impl EnvironmentKind {
     }
 }
 
-/// `package`: what of the project is installed.
+/// `package`: which build of the project is installed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PackageKind {
     Wheel,
@@ -41,7 +43,7 @@ pub enum PackageKind {
 }
 
 impl PackageKind {
-    /// What `package` says; `None` for nothing, and for what another room installs.
+    /// The kind with this name; `None` for any other word, which another module handles.
     pub fn named(word: &str) -> Option<Self> {
         Some(match word {
             "wheel" => Self::Wheel,
@@ -55,25 +57,28 @@ impl PackageKind {
         })
     }
 
-    /// Whether it holds for one interpreter only, so that an interpreter like the environment's own has to build it.
+    /// Whether it is specific to one interpreter, so that an interpreter like the environment's own has to
+    /// build it.
     pub fn is_of_interpreter(self) -> bool {
         matches!(self, Self::Wheel | Self::SdistWheel | Self::Editable)
     }
 }
 
-/// The environment that finds out what an sdist of the external builder `package_environment` requires.
+/// The environment that determines the requirements of an sdist of the external builder
+/// `package_environment`.
 pub fn sdist_describer(package_environment: &str) -> String {
     format!("{package_environment}_sdist_meta")
 }
 
-/// How a run environment gets the project: `None` in [`Environment::packaging`] when it does not.
+/// How a run environment gets the project: `None` in [`Environment::packaging`] if it does not.
 #[derive(Debug, Clone)]
 pub struct Packaging {
     pub kind: PackageKind,
-    /// The environment that builds (`.pkg`).
+    /// The environment that builds the package (`.pkg`).
     pub package_environment: String,
-    /// The environment that builds wheels for this interpreter, when that is another one (`.pkg-cpython312`). It cannot be
-    /// named without the interpreter; that one is missing is the environment's own failure, so it is looked up late.
+    /// The environment that builds wheels for this interpreter, if that is another one (`.pkg-cpython312`).
+    /// Its name depends on the interpreter; a missing interpreter is the environment's own failure, so it is
+    /// looked up late.
     pub wheel_environment: Deferred<Option<String>>,
     pub extras: Vec<String>,
 }
@@ -86,21 +91,22 @@ pub struct Timeouts {
     pub terminate: Duration,
 }
 
-/// How the virtual environment is made.
+/// How the virtual environment is created.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CreationSettings {
     pub system_site_packages: bool,
     pub always_copy: bool,
     pub download: bool,
-    /// A PEP 440 requirement on the virtualenv that makes the environment, empty for today's. For a Python that today's
-    /// has dropped it is by default the last that knows it; the runtime may do that one's work itself.
+    /// A PEP 440 requirement on the virtualenv that creates the environment; empty for the current one. For a
+    /// Python that the current one has dropped, the default is the last that supports it; the runtime may
+    /// emulate that one.
     pub virtualenv_spec: String,
     pub seeds: Seeds,
-    /// What shells show for it; `None`: what virtualenv's variables say, or the folder's name.
+    /// The shell prompt; `None`: the one in virtualenv's variables, or the folder's name.
     pub prompt: Option<String>,
 }
 
-/// Whose choice of packages a new environment holds from the start.
+/// The selection of packages that a new environment starts with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Seeds {
     #[default]
@@ -110,10 +116,10 @@ pub enum Seeds {
     None,
 }
 
-/// `installer`: which program installs.
+/// `installer`: the program that installs packages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum InstallerChoice {
-    /// uv where it can, else pip.
+    /// uv if possible, else pip.
     #[default]
     Automatic,
     Pip,
@@ -121,7 +127,7 @@ pub enum InstallerChoice {
 }
 
 impl InstallerChoice {
-    /// The choice of that name; empty is automatic, `None` any other word.
+    /// The choice with that name; empty is automatic, `None` any other word.
     pub fn named(text: &str) -> Option<Self> {
         match text.trim() {
             "" | "auto" => Some(Self::Automatic),
@@ -132,13 +138,13 @@ impl InstallerChoice {
     }
 }
 
-/// What the installer needs to know.
+/// The settings of the installer.
 #[derive(Debug, Clone)]
 pub struct InstallSettings {
-    /// `install_command` with `{opts}` resolved; `{packages}` still in it. Deferred, as its default depends on the
-    /// interpreter's major version.
+    /// `install_command` with `{opts}` resolved; `{packages}` still in it. Deferred, since its default
+    /// depends on the interpreter's major version.
     pub command: Deferred<Command>,
-    /// Whether `install_command` was left at its default (then a faster installer may do the work).
+    /// Whether `install_command` has its default value (then a faster installer may do the work).
     pub command_is_default: bool,
     pub installer: InstallerChoice,
     pub list_dependencies_command: Command,
@@ -148,7 +154,7 @@ pub struct InstallSettings {
     pub use_frozen_constraints: bool,
 }
 
-/// What is installed before the project.
+/// The packages that are installed before the project.
 #[derive(Debug, Clone)]
 pub struct Dependencies {
     pub deps: Deferred<RequirementText>,
@@ -156,13 +162,13 @@ pub struct Dependencies {
     pub groups: Vec<String>,
     /// Normalised names, sorted.
     pub extras: Vec<String>,
-    /// A PEP 751 lock file, relative to the package root; empty when none is named.
+    /// A PEP 751 lock file, relative to the package root; empty if none is configured.
     pub pylock: String,
-    /// The machines that a lock is for, as written; none: every one.
+    /// The platforms that a lock is for, as written; empty: all.
     pub platforms: Vec<String>,
 }
 
-/// The command lists, each read when it is reached.
+/// The command lists, each read when it is needed.
 #[derive(Debug, Clone)]
 pub struct CommandLists {
     pub recreate: Deferred<Vec<Command>>,
@@ -176,18 +182,18 @@ pub struct CommandLists {
     pub post_after_interrupt: bool,
 }
 
-/// The variables of an environment's processes, before they meet those of this process.
+/// The variables of an environment's processes, before they are combined with those of this process.
 #[derive(Debug, Clone)]
 pub struct VariableSettings {
     /// Globs, matched without regard to case.
     pub pass: Vec<String>,
-    /// Globs taken out again.
+    /// Globs excluded again.
     pub disallow: Vec<String>,
-    /// `set_env` with markers and files resolved and tox's own additions, in order. Deferred, since values may refer to
-    /// the environment's own paths.
+    /// `set_env` with markers and files resolved and tox's own additions, in order. Deferred, since values
+    /// may refer to the environment's own paths.
     pub set: Deferred<Vec<(String, String)>>,
-    /// Of those, what the configuration says, in which fields of services are filled in; braces that came from outside are
-    /// marked (see [`super::literal`]).
+    /// The variables among them that come from the configuration, in which fields of services are filled in;
+    /// braces from other sources are escaped (see [`super::literal`]).
     pub written: Deferred<Vec<(String, String)>>,
 }
 
@@ -199,7 +205,7 @@ pub struct PackageBuild {
     pub meta_dir: PathBuf,
     /// Where packages are built.
     pub package_dir: PathBuf,
-    /// Start a new backend process for every hook.
+    /// Start a new backend process for each hook.
     pub fresh_subprocess: bool,
     /// PEP 517 config settings by hook name (`build_wheel`, …), each a list of key and value.
     pub config_settings: Vec<(String, Vec<(String, Value)>)>,
@@ -210,19 +216,19 @@ pub struct PackageBuild {
 /// The settings of tox-uv's runners. <https://github.com/tox-dev/tox-uv>
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UvSettings {
-    /// Whether pip belongs into the environment.
+    /// Whether pip is installed in the environment.
     pub seed: bool,
     /// `--python-preference`; `none` leaves it to uv.
     pub python_preference: String,
     /// `--resolution`; empty leaves it to uv.
     pub resolution: String,
-    /// What uv builds and installs by itself (`package = uv` or `uv-editable`).
+    /// The project, if uv builds and installs it itself (`package = uv` or `uv-editable`).
     pub project: Option<UvProject>,
-    /// What fills the environment from a lock file, if anything does.
+    /// The lock file that the environment is filled from, if any.
     pub sync: Option<UvSync>,
 }
 
-/// A project that is handed to uv as it is.
+/// A project that is passed to uv unchanged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UvProject {
     pub path: PathBuf,
@@ -230,7 +236,7 @@ pub struct UvProject {
     pub editable: bool,
 }
 
-/// What `uv sync` is told.
+/// The arguments of `uv sync`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UvSync {
     /// How the project itself is installed: `editable`, `wheel`, `uv`, `uv-editable` or `skip`.
@@ -241,7 +247,7 @@ pub struct UvSync {
     pub groups: Vec<String>,
     pub only_groups: Vec<String>,
     pub no_default_groups: bool,
-    /// Whether to fail when the lock file is out of date.
+    /// Whether to fail if the lock file is out of date.
     pub locked: bool,
     pub flags: Vec<String>,
 }
@@ -249,13 +255,13 @@ pub struct UvSync {
 /// The script that an environment is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScriptSource {
-    /// Its path as it is written, relative to the project's root; empty when none is named.
+    /// Its path as written, relative to the project's root; empty if none is configured.
     pub path: String,
-    /// Whether `base_python` is set, which is for the script to say.
+    /// Whether `base_python` is set, which only the script may do.
     pub sets_base_python: bool,
 }
 
-/// One environment, resolved as far as it can be before anything runs.
+/// One environment, resolved as far as possible before anything runs.
 #[derive(Debug, Clone)]
 pub struct Environment {
     pub name: String,
@@ -264,13 +270,13 @@ pub struct Environment {
     pub runner: String,
     pub description: Deferred<String>,
     pub env_dir: PathBuf,
-    /// Emptied at the start of every run.
+    /// Emptied at the start of each run.
     pub tmp_dir: PathBuf,
     pub log_dir: PathBuf,
     /// Interpreter specs in order of preference.
     pub base_python: Vec<String>,
     pub skip_missing_interpreters: bool,
-    /// Whether an interpreter may be installed when there is none.
+    /// Whether an interpreter may be installed if it is missing.
     pub install_python: bool,
     /// A Python regular expression that the platform must match; empty: any.
     pub platform: String,
@@ -279,11 +285,11 @@ pub struct Environment {
     pub installation: InstallSettings,
     pub dependencies: Dependencies,
     pub packaging: Option<Packaging>,
-    /// Only of environments that uv makes and fills.
+    /// Only for environments that uv creates and fills.
     pub uv: Option<UvSettings>,
-    /// Only of environments of scripts.
+    /// Only for environments of scripts.
     pub script: Option<ScriptSource>,
-    /// Only of packaging environments.
+    /// Only for packaging environments.
     pub build: Option<PackageBuild>,
     pub variables: VariableSettings,
     pub allowlist_externals: Vec<String>,
@@ -295,43 +301,43 @@ pub struct Environment {
     pub parallel_show_output: bool,
     /// Globs of environments this one runs after.
     pub depends: Vec<String>,
-    /// Those of them with whose restart this one restarts: `depends = db:restart`.
+    /// The ones among them whose restart restarts this one: `depends = db:restart`.
     pub restarts_with: Vec<String>,
-    /// Whence it has its `depends` when its own section says nothing of them.
+    /// Where `depends` was inherited from, if not set in the environment's own section.
     pub depends_inherited: Option<InheritedFrom>,
     pub service: Option<ServiceSettings>,
-    /// Where its variables and commands ask for addresses of services.
+    /// The uses of service addresses in its variables and commands.
     pub asks: Vec<AddressUse>,
-    /// What `runtime` asks for, in order; empty: a Python and nothing else.
+    /// The entries of `runtime`, in order; empty: only Python.
     pub runtimes: Vec<RuntimeRequirement>,
-    /// The package of another language than Python that the project is installed as.
+    /// The package in another language than Python that the project is installed as.
     pub package_of_runtime: Option<ProjectPackage>,
 }
 
-/// Where an environment has a key from that its own section does not name, for error messages.
+/// Where an environment inherits a key from that its own section does not set, for error messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InheritedFrom {
-    /// The section and its place: ``"`[testenv]` (tox.ini:4)"``.
+    /// The section and its location: ``"`[testenv]` (tox.ini:4)"``.
     pub from: String,
-    /// What keeps it away, and where to write that: ``"`depends =` in `[testenv:db]`"``.
+    /// How to override it, and where: ``"`depends =` in `[testenv:db]`"``.
     pub remedy: String,
 }
 
-/// What stands behind a name in `depends` of a service that restarts when that one does.
+/// The suffix in `depends` of a service that restarts with the named one.
 pub const RESTART: &str = ":restart";
 
 impl Environment {
-    /// Whether there is a Python in it.
+    /// Whether it contains a Python.
     pub fn has_python(&self) -> bool {
-        self.runtimes.is_empty() || self.runtimes.iter().any(|wish| wish.name == DEFAULT)
+        self.runtimes.is_empty() || self.runtimes.iter().any(|runtime| runtime.name == DEFAULT)
     }
 
-    /// tox's name for what makes it.
+    /// tox's name for the class that creates it.
     pub fn type_name(&self) -> &'static str {
         self.runner().type_name()
     }
 
-    /// Whose folder it is, in `.tox-info.json`: its name and tox's name for what makes it.
+    /// The owner of the folder, in `.tox-info.json`: the environment's name and tox's class.
     pub fn identity(&self) -> Value {
         match self.runner() {
             Runner::IgnoreName => json!({"type": self.type_name()}),

@@ -1,4 +1,4 @@
-//! Facts about a Python that was found, and where an environment made from it keeps its parts.
+//! Facts about an interpreter that was found, and the layout of environments made from it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,17 +15,18 @@ pub struct PythonVersion {
     pub serial: u32,
 }
 
-/// What an interpreter answered when it was asked about itself.
+/// What an interpreter reported about itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Interpreter {
-    /// The path it was asked under.
+    /// The path it was run as.
     pub executable: PathBuf,
-    /// The interpreter behind it: for one in a virtual environment, the one that environment was made from. Resolved.
+    /// The underlying interpreter: for one in a virtual environment, the one that environment was created
+    /// from. Resolved.
     pub system_executable: PathBuf,
     /// `CPython`, `PyPy`, …
     pub implementation: String,
     pub version: PythonVersion,
-    /// `sys.version`, whole.
+    /// `sys.version`, complete.
     pub version_text: String,
     pub is_64_bit: bool,
     /// `sys.platform`.
@@ -36,17 +37,17 @@ pub struct Interpreter {
     pub debug: bool,
     /// `sys.base_prefix` (`sys.real_prefix` or `sys.prefix` on 2.7).
     pub base_prefix: PathBuf,
-    /// `sys.base_exec_prefix`; differs from the prefix only where compiled modules live apart.
+    /// `sys.base_exec_prefix`; differs from the prefix only if compiled modules are installed separately.
     pub base_exec_prefix: PathBuf,
     /// The standard library's folder.
     pub standard_library: PathBuf,
     /// Folders in which wheels of pip (and setuptools) may come with the interpreter: ensurepip's, a distribution's.
     pub bundled_wheels: Vec<PathBuf>,
-    /// Where pure modules of an environment go, relative to it (`lib/python3.11/site-packages`).
+    /// Where an environment's pure modules are installed, relative to it (`lib/python3.11/site-packages`).
     pub purelib: PathBuf,
-    /// Where compiled modules of an environment go, relative to it.
+    /// Where an environment's compiled modules are installed, relative to it.
     pub platlib: PathBuf,
-    /// PEP 508 marker variables, as `packaging.markers.default_environment()` gives them.
+    /// PEP 508 marker variables, as in `packaging.markers.default_environment()`.
     pub markers: std::collections::BTreeMap<String, String>,
 }
 
@@ -56,7 +57,7 @@ impl Interpreter {
         format!("{}.{}", self.version.major, self.version.minor)
     }
 
-    /// Where an environment made from this interpreter at `env_dir` has its parts (POSIX layout).
+    /// The layout of an environment at `env_dir` made from this interpreter (POSIX).
     pub fn layout(&self, env_dir: &Path) -> EnvLayout {
         EnvLayout {
             bin_dir: env_dir.join("bin"),
@@ -67,7 +68,7 @@ impl Interpreter {
     }
 }
 
-/// The places of an environment's parts.
+/// The paths of an environment's parts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EnvLayout {
     pub bin_dir: PathBuf,
@@ -76,22 +77,23 @@ pub struct EnvLayout {
     pub platlib: PathBuf,
 }
 
-/// Finds interpreters. Settings need it for the few values that depend on one (`env_site_packages_dir`, `py_dot_ver`);
-/// the runtime room implements it, so that settings stay ignorant of processes.
+/// Finds interpreters. Settings need it for the few values that depend on one (`env_site_packages_dir`,
+/// `py_dot_ver`); the module `runtime` implements it, so that settings do not depend on processes.
 pub trait InterpreterLookup: Send + Sync {
-    /// The first interpreter that fits one of `specs`, tried in order; `None` when none does.
+    /// The first interpreter that matches one of `specs`, tried in order; `None` if none does.
     fn find(&self, specs: &[String]) -> Option<Arc<Interpreter>>;
 
-    /// The Python envo stands in for when a configuration says nothing: beside envo's own executable if there is one,
-    /// else the first `python3` or `python` on PATH. An absolute path; need not have been asked anything yet.
+    /// The Python that tox would be installed in, used if a configuration names none: the one next to envo's
+    /// own executable if there is one, else the first `python3` or `python` on PATH. An absolute path; it may
+    /// not have been run yet.
     fn host_python(&self) -> PathBuf;
 
-    /// What was asked what it is and had to be killed for want of an end, each with the reason.
+    /// Programs that did not report their facts in time and were killed, each with the reason.
     fn unanswered(&self) -> Vec<String> {
         Vec::new()
     }
 
-    /// The `uv` program that environments of tox-uv's runners are filled with.
+    /// The `uv` program that fills environments of tox-uv's runners.
     fn uv(&self) -> Option<PathBuf>;
 }
 

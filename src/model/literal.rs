@@ -1,16 +1,16 @@
-//! Braces that begin no field. `{port}` is filled in where the configuration says it, and nowhere else: in a text that
-//! came from outside (a variable of this process, a file of variables, words of the command line) it is only text. Where
-//! both are in one text, the braces from outside are marked on their way to whoever fills fields in.
+//! Marks braces that do not begin a field. `{port}` is filled in only in the configuration: in text from
+//! other sources (a variable of this process, a file of variables, the command line) it is only text. If a
+//! text combines both, the braces from other sources are marked until the fields are filled in.
 
-/// Stands for a `{` that is text. Unicode keeps this character for use inside of programs.
+/// Represents a `{` that is text. Unicode reserves this character for use inside programs.
 pub const MARK: char = '\u{fdd0}';
 
-/// The text with every brace for text.
+/// The text with every brace marked as text.
 pub fn literal(text: &str) -> String {
     text.replace('{', MARK.encode_utf8(&mut [0; 4]))
 }
 
-/// The text with those braces for text that begin a field of which `is_field` holds.
+/// The text with the braces marked that begin a field for which `is_field` holds.
 pub fn literal_fields(text: &str, is_field: impl Fn(&str) -> bool) -> String {
     let mut result = String::with_capacity(text.len());
     let mut rest = text;
@@ -30,12 +30,12 @@ pub fn has_literal(text: &str) -> bool {
     text.contains(MARK)
 }
 
-/// The text as part of a regular expression, in which a brace for text is written so that it begins nothing there either.
+/// The text as part of a regular expression, in which a marked brace is escaped.
 pub fn in_pattern(text: &str) -> String {
     text.replace(MARK, "\\x7b")
 }
 
-/// The text as it was meant.
+/// The text without marks.
 pub fn plain(text: &str) -> String {
     text.replace(MARK, "{")
 }
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_marked_comes_back_as_it_was() {
+    fn marked_text_is_restored() {
         for text in ["", "{port}", "{\"a\": {\"b\": 1}}", "é{ü}{", "}{x"] {
             assert_eq!(plain(&literal(text)), text);
             assert_eq!(plain(&literal_fields(text, |_| true)), text);

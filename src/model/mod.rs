@@ -1,4 +1,4 @@
-//! Plain typed values that the other rooms exchange. This room knows nothing of where configuration comes from, runs
+//! Plain typed values that the other modules exchange. This module does not know the configuration, runs
 //! nothing and reads no environment variable.
 
 pub mod command;

@@ -1,10 +1,10 @@
-//! The project as a whole: its folders and the settings that belong to no environment.
+//! The project as a whole: its folders and the settings that do not belong to an environment.
 
 use std::path::PathBuf;
 
 #[derive(Debug, Clone)]
 pub struct ProjectSettings {
-    /// The configuration file (it need not exist when none was found).
+    /// The configuration file (a path that need not exist if none was found).
     pub config_file: PathBuf,
     /// `tox_root`: relative settings are relative to this.
     pub root: PathBuf,
@@ -12,12 +12,12 @@ pub struct ProjectSettings {
     pub work_dir: PathBuf,
     pub temp_dir: PathBuf,
     pub package_root: PathBuf,
-    /// Where locks are kept, by default `locks` below the root.
+    /// The folder for locks, by default `locks` below the root.
     pub lock_dir: PathBuf,
     /// The folder envo was started in.
     pub current_dir: PathBuf,
-    /// `venv_redirect`, if it says anything.
+    /// `venv_redirect`, if it is set.
     pub venv_redirect: Option<bool>,
-    /// `venv_redirect_env`: the environment the project's `.venv` leads to.
+    /// `venv_redirect_env`: the environment that the project's `.venv` links to.
     pub venv_redirect_env: Option<String>,
 }

@@ -1,4 +1,5 @@
-//! Python's regular expressions where a setting or an option is one, with Python's words for the commonest mistakes.
+//! Compiles Python's regular expressions in settings and options, with Python's messages for the most common
+//! errors.
 
 use fancy_regex::Regex;
 
@@ -13,14 +14,14 @@ pub fn at_start(pattern: &str) -> Result<Regex, String> {
 }
 
 fn compile(pattern: &str, end: &str) -> Result<Regex, String> {
-    // Checked first: what surrounds the pattern could give a stray parenthesis a partner.
+    // Checked first: the text around the pattern could close a stray parenthesis.
     if let Some(mistake) = mistake(pattern) {
         return Err(mistake);
     }
     Regex::new(&format!(r"\A(?:{pattern}){end}")).map_err(|error| error.to_string())
 }
 
-/// What Python says of parentheses, brackets and repetitions that do not fit. Positions count characters.
+/// Python's message for parentheses, brackets and repetitions that do not match. Positions count characters.
 fn mistake(pattern: &str) -> Option<String> {
     let characters: Vec<char> = pattern.chars().collect();
     let mut open = Vec::new();
@@ -69,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn mistakes_are_told_as_python_tells_them() {
+    fn errors_are_those_of_python() {
         for (pattern, message) in [
             ("linux(", "missing ), unterminated subpattern at position 5"),
             ("a)", "unbalanced parenthesis at position 1"),
@@ -83,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn what_python_takes_is_taken() {
+    fn names_accepted_by_python_are_accepted() {
         for pattern in ["", "(?i)linux|darwin", "[]x]", "[^]x](a(?:b)?)*", r"\(", "a+?", "(?P<n>x)"] {
             assert!(whole(pattern).is_ok(), "{pattern}");
         }

@@ -1,17 +1,17 @@
-//! What a person may write for an interpreter (`py311`, `3.12`, `pypy3.10`, `python3.8-64`, `>=3.11`, a path), taken
-//! apart as python-discovery's `PythonSpec.from_string_spec` does, and the question whether an interpreter fits it.
+//! Parses the specification of an interpreter (`py311`, `3.12`, `pypy3.10`, `python3.8-64`, `>=3.11`, a path)
+//! as python-discovery's `PythonSpec.from_string_spec` does, and checks whether an interpreter matches it.
 
 use std::path::{Path, PathBuf};
 
 use super::Interpreter;
 use super::version_specifier::{VersionSpecifier, operator_length};
 
-/// Parts that were not written are `None` and match anything.
+/// Missing parts are `None` and match anything.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PythonSpec {
     /// The text as written.
     pub text: String,
-    /// In the case it was written in; `py` and `python` say nothing and give `None`.
+    /// In its original case; `py` and `python` mean any and give `None`.
     pub implementation: Option<String>,
     pub major: Option<u32>,
     pub minor: Option<u32>,
@@ -20,18 +20,18 @@ pub struct PythonSpec {
     pub architecture: Option<u32>,
     /// In its canonical spelling ([`canonical_machine`]).
     pub machine: Option<String>,
-    /// `Some` as soon as a version was written: `3.13` means a build with the global lock.
+    /// `Some` if a version is given: `3.13` means a build with the global lock.
     pub free_threaded: Option<bool>,
     pub debug: Option<bool>,
-    /// A path to an interpreter, when that is what was written.
+    /// A path to an interpreter, if the text is one.
     pub path: Option<PathBuf>,
-    /// A version specifier such as `>=3.11,<3.13` (PEP 440), when that is what was written.
+    /// A version specifier such as `>=3.11,<3.13` (PEP 440), if the text is one.
     pub specifier: Option<String>,
 }
 
 impl PythonSpec {
-    /// Takes `text` apart. Anything is a spec: what is neither a version nor a specifier is taken for a path, and a
-    /// malformed specifier fits no interpreter.
+    /// Parses `text`. Any text is a spec: one that is neither a version nor a specifier is a path, and a
+    /// malformed specifier matches no interpreter.
     pub fn parse(text: &str) -> Self {
         if Path::new(text).is_absolute() {
             return Self::of_path(text);
@@ -57,8 +57,8 @@ impl PythonSpec {
         Some(spec.with(modifiers))
     }
 
-    /// `[implementation]specifier[modifiers]`. Nothing marks where the specifier ends, so the shortest one is taken
-    /// after which only modifiers follow.
+    /// `[implementation]specifier[modifiers]`. The end of the specifier is not marked, so the shortest one is
+    /// used that only modifiers follow.
     fn parse_specifier(text: &str) -> Option<Self> {
         let (implementation, rest) = split_letters(text.trim());
         let rest = if implementation.is_empty() { rest } else { rest.trim_start() };
@@ -70,7 +70,7 @@ impl PythonSpec {
             text: text.to_owned(),
             implementation: known(implementation),
             specifier: Some(rest[..end].trim().to_owned()),
-            // The bounds say nothing about the build, so without a `t` any build will do.
+            // The bounds do not restrict the build, so without a `t` any build matches.
             free_threaded: modifiers.free_threaded.then_some(true),
             ..Self::default()
         };
@@ -86,8 +86,9 @@ impl PythonSpec {
         }
     }
 
-    /// Whether `interpreter` is what was asked for. A relative path is compared with the interpreter's whole path as it
-    /// stands, so make it absolute first; a bare file name fits an interpreter that was asked under that name.
+    /// Whether `interpreter` matches. A relative path is compared with the interpreter's whole path as text,
+    /// so it must be made absolute first; a bare file name matches an interpreter that was run under that
+    /// name.
     pub fn fits(&self, interpreter: &Interpreter) -> bool {
         self.fits_but_implementation(interpreter)
             && self
@@ -96,7 +97,7 @@ impl PythonSpec {
                 .is_none_or(|wanted| wanted.eq_ignore_ascii_case(&interpreter.implementation))
     }
 
-    /// [`PythonSpec::fits`], whatever the implementation: for a program called what was written (`jython2.7`).
+    /// [`PythonSpec::fits`], for any implementation: for a program with the name of the spec (`jython2.7`).
     pub fn fits_but_implementation(&self, interpreter: &Interpreter) -> bool {
         let same = |wanted: Option<u32>, is: u32| wanted.is_none_or(|wanted| wanted == is);
         let version = &interpreter.version;
@@ -165,7 +166,8 @@ fn parse_release(version: &str) -> Option<(Option<u32>, Option<u32>, Option<u32>
     }
 }
 
-/// What may follow a version: `t`, then `d`, `-dbg` or `-debug`, then `-32` or `-64`, then `-` and a machine.
+/// The possible suffixes of a version: `t`, then `d`, `-dbg` or `-debug`, then `-32` or `-64`, then `-` and a
+/// machine.
 struct PythonModifiers {
     free_threaded: bool,
     debug: bool,
@@ -198,7 +200,7 @@ fn strip<'a>(text: &'a str, mark: &str) -> (bool, &'a str) {
     text.strip_prefix(mark).map_or((false, text), |rest| (true, rest))
 }
 
-/// Takes `mark` off the front where a further part or nothing follows it.
+/// Removes `mark` from the front if a further part or nothing follows it.
 fn strip_word<'a>(text: &'a str, mark: &str) -> Option<&'a str> {
     text.strip_prefix(mark).filter(|rest| rest.is_empty() || rest.starts_with('-'))
 }
@@ -274,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_version_is_a_path() {
+    fn other_text_than_a_version_is_a_path() {
         for text in
             ["/usr/bin/python3.11", "bin/python", "./python3", "3.1.2.3", "3.8-a/b", "", "3.8é", "99999999999", "."]
         {

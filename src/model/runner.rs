@@ -1,19 +1,20 @@
-//! What makes and runs an environment: tox's own makers, and those of plugins whose work envo does.
+//! The runners, which create and run environments: tox's own, and those of plugins that envo implements.
 
 /// A runner or packager by tox's name for it. <https://tox.wiki/en/4.67.15/reference/config.html#runner>,
 /// <https://github.com/tox-dev/tox-uv>
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Runner {
     Virtualenv,
-    /// Environments made and filled by uv.
+    /// Environments created and filled by uv.
     Uv,
     /// Environments that `uv sync` fills from the project's lock file.
     UvLock,
-    /// Environments of one script, filled with what its PEP 723 block asks for.
+    /// Environments of one script, filled with the requirements in its PEP 723 block.
     Script,
-    /// The same, made and filled by uv.
+    /// The same, created and filled by uv.
     UvScript,
-    /// As [`Self::Virtualenv`], but the environment does not belong to one name (tox-ignore-env-name-mismatch).
+    /// Like [`Self::Virtualenv`], but environments with other names may use it
+    /// (tox-ignore-env-name-mismatch).
     IgnoreName,
     Pep517Packager,
     CommandPackager,
@@ -40,12 +41,12 @@ impl Runner {
         Self::ALL.into_iter().find(|runner| runner.name() == name)
     }
 
-    /// The runner of that name; `None` when nothing provides it, or it is a packager.
+    /// The runner with that name; `None` if it does not exist, or is a packager.
     pub fn of(name: &str) -> Option<Self> {
         Self::ALL[..6].iter().copied().find(|runner| runner.name() == name)
     }
 
-    /// What `runner` may say.
+    /// The valid values of `runner`.
     pub fn names() -> impl Iterator<Item = &'static str> {
         Self::ALL[..6].iter().map(|runner| runner.name())
     }
@@ -66,7 +67,7 @@ impl Runner {
         }
     }
 
-    /// tox's class: what `config` shows as `type`, and `.tox-info.json` records.
+    /// tox's class: shown by `config` as `type`, and recorded in `.tox-info.json`.
     pub fn type_name(self) -> &'static str {
         match self {
             Self::Virtualenv => "VirtualEnvRunner",
@@ -86,17 +87,17 @@ impl Runner {
         matches!(self, Self::Uv | Self::UvLock | Self::UvScript | Self::UvPep517Packager | Self::UvCommandPackager)
     }
 
-    /// Whether the environment is that of a script, which says itself what it needs.
+    /// Whether the environment is for a script, which specifies its own requirements.
     pub fn runs_script(self) -> bool {
         matches!(self, Self::Script | Self::UvScript)
     }
 
-    /// Whether the project may be packaged for its environments.
+    /// Whether the project may be installed into its environments.
     pub fn takes_package(self) -> bool {
         self != Self::UvLock && !self.runs_script()
     }
 
-    /// What builds the package for environments of this runner; `external` when that takes commands of its own.
+    /// The packager for environments of this runner; `external` if it runs commands of its own.
     pub fn packager(self, external: bool) -> Self {
         match (self.uses_uv(), external) {
             (false, false) => Self::Pep517Packager,

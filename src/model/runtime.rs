@@ -1,40 +1,42 @@
-//! Which runtimes an environment asks for, and what a wished version means. Knows no runtime by name.
+//! The runtimes that an environment requires, and the meaning of a required version. Knows no runtime by
+//! name.
 
 use std::path::PathBuf;
 
 use super::Deferred;
 use crate::error::Location;
 
-/// The runtime that every environment has where nobody says otherwise.
+/// The default runtime of an environment.
 pub const DEFAULT: &str = "python";
 
-/// One entry of `runtime`, with what the environment's other settings say about it.
+/// One entry of `runtime`, with the environment's other settings for it.
 #[derive(Debug, Clone)]
 pub struct RuntimeRequirement {
-    /// `node`, `ruby`, … as it was written, in lower case.
+    /// `node`, `ruby`, … in lower case.
     pub name: String,
-    /// What stands behind `@`.
+    /// The text after `@`.
     pub version: Option<RuntimeVersionRequirement>,
     /// The digits of a factor such as `node20` in the environment's name.
     pub factor: Option<String>,
     /// The runtime's own dependencies (`node_deps`), in its own notation.
     pub dependencies: Deferred<Vec<String>>,
-    /// Where they are written, for messages.
+    /// Where they are defined, for messages.
     pub dependencies_place: Option<Box<Location>>,
-    /// The folder with the lock of `dependencies`, from which they are installed exactly; `None` when they are not locked.
+    /// The folder with the lock of `dependencies`, from which they are installed exactly; `None` if they are
+    /// not locked.
     pub lock: Option<PathBuf>,
-    /// Whether the runtime may be fetched when it is missing.
+    /// Whether the runtime may be downloaded if it is missing.
     pub install: bool,
-    /// Where the setting is written, for messages.
+    /// Where the setting is defined, for messages.
     pub place: Option<Box<Location>>,
 }
 
-/// `package`, where it names a package of another language than Python.
+/// A `package` setting that names a package in another language than Python.
 #[derive(Debug, Clone)]
 pub struct ProjectPackage {
-    /// `npm`, `gem`, …; one of the environment's runtimes has to know it.
+    /// `npm`, `gem`, …; one of the environment's runtimes must support it.
     pub word: String,
-    /// Where the setting is written, for messages.
+    /// Where the setting is defined, for messages.
     pub place: Option<Box<Location>>,
 }
 
@@ -43,7 +45,7 @@ pub struct ProjectPackage {
 pub struct RuntimeVersion(pub Vec<u64>);
 
 impl RuntimeVersion {
-    /// The numbers that `text` begins with, a `v` in front aside; `None` when it begins with none.
+    /// The numbers that `text` begins with, after an optional `v`; `None` if there are none.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         let text = text.strip_prefix(['v', 'V']).unwrap_or(text);
@@ -57,7 +59,7 @@ impl RuntimeVersion {
         self.0.get(index).copied().unwrap_or(0)
     }
 
-    /// Compares as if the shorter one went on with zeros.
+    /// Compares as if the shorter one continued with zeros.
     fn compare(&self, other: &Self) -> std::cmp::Ordering {
         let length = self.0.len().max(other.0.len());
         (0..length)
@@ -70,7 +72,7 @@ impl RuntimeVersion {
         prefix.0.iter().enumerate().all(|(index, number)| self.0.get(index) == Some(number))
     }
 
-    /// The first version beyond all that share the first `kept` numbers.
+    /// The first version after all that share the first `kept` numbers.
     fn next_after(&self, kept: usize) -> Self {
         let mut numbers: Vec<u64> = (0..kept.max(1)).map(|index| self.at(index)).collect();
         if let Some(last) = numbers.last_mut() {
@@ -89,7 +91,7 @@ impl std::fmt::Display for RuntimeVersion {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum VersionCondition {
-    /// All numbers that are given are the same: `20`, `20.x`, `=20`.
+    /// All given numbers are equal: `20`, `20.x`, `=20`.
     Prefix(RuntimeVersion),
     NotPrefix(RuntimeVersion),
     AtLeast(RuntimeVersion),
@@ -98,16 +100,17 @@ enum VersionCondition {
     Below(RuntimeVersion),
 }
 
-/// Which versions will do: `20`, `20.x`, `>=18,<21`, and the notations of npm (`^20.1`, `~20.1`) and RubyGems (`~> 3.1`).
+/// The accepted versions: `20`, `20.x`, `>=18,<21`, and the notations of npm (`^20.1`, `~20.1`) and RubyGems
+/// (`~> 3.1`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RuntimeVersionRequirement {
-    /// As it was written.
+    /// As written.
     pub text: String,
     conditions: Vec<VersionCondition>,
 }
 
 impl RuntimeVersionRequirement {
-    /// `None` when `text` is no wish.
+    /// `None` if `text` is not a valid requirement.
     pub fn parse(text: &str) -> Option<Self> {
         let mut conditions = Vec::new();
         for part in text.split(',') {
@@ -128,7 +131,7 @@ impl RuntimeVersionRequirement {
     }
 }
 
-/// The longest operators first, so that none hides another.
+/// The longest operators first, so that a prefix does not match first.
 const OPERATORS: [&str; 12] = ["~>", "~=", ">=", "<=", "==", "!=", ">", "<", "=", "^", "~", ""];
 
 fn conditions_of(text: &str) -> Option<Vec<VersionCondition>> {
@@ -155,7 +158,7 @@ fn conditions_of(text: &str) -> Option<Vec<VersionCondition>> {
     })
 }
 
-/// The digits of the factor that asks for a version of `runtime`: `20` of `node20-unit`.
+/// The digits of the factor for a version of `runtime`: `20` of `node20-unit`.
 pub fn factor_version(environment: &str, runtime: &str) -> Option<String> {
     let digits = |factor: &str| {
         let rest = factor.strip_prefix(runtime)?;
@@ -170,8 +173,10 @@ pub fn factor_version(environment: &str, runtime: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn fits(wish: &str, version: &str) -> bool {
-        RuntimeVersionRequirement::parse(wish).expect(wish).fits(&RuntimeVersion::parse(version).expect(version))
+    fn fits(requirement: &str, version: &str) -> bool {
+        RuntimeVersionRequirement::parse(requirement)
+            .expect(requirement)
+            .fits(&RuntimeVersion::parse(version).expect(version))
     }
 
     #[test]
@@ -198,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_version_is_refused() {
+    fn an_invalid_version_is_refused() {
         for text in ["", "lts", ">=", "20-", "a20", "20,", ">=18,<x", "~"] {
             assert_eq!(RuntimeVersionRequirement::parse(text), None, "{text}");
         }

@@ -1,4 +1,4 @@
-//! Environment variables as a value: what this process was started with, or what a child will be started with.
+//! Environment variables as a value: those this process was started with, or those for a child.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};

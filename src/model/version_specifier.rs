@@ -1,6 +1,6 @@
-//! Version specifiers on interpreters (`>=3.11,<3.13`), as far as python-discovery understands PEP 440: releases of up
-//! to three parts with an optional pre-release. A comparison looks only at as many parts as were written, so that
-//! `<=3.11` accepts 3.11.4. It does not stand in for a specifier on distributions.
+//! Version specifiers for interpreters (`>=3.11,<3.13`), as far as python-discovery understands PEP 440:
+//! releases of up to three parts with an optional pre-release. A comparison uses only as many parts as were
+//! written, so that `<=3.11` accepts 3.11.4. Not suitable for specifiers of distributions.
 
 use std::cmp::Ordering;
 
@@ -34,7 +34,7 @@ enum SpecifierOperator {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct SpecifierVersion {
     release: [u32; 3],
-    /// How many parts were written.
+    /// The number of parts that were written.
     precision: usize,
     pre: Option<(u8, u32)>,
 }
@@ -54,8 +54,8 @@ impl SpecifierVersion {
         Some(Self { release, precision, pre })
     }
 
-    /// The interpreter's version, cut to `precision` parts. The pre-release says something only about the whole
-    /// version, or where the specifier asks about pre-releases itself.
+    /// The interpreter's version, cut to `precision` parts. The pre-release counts only for the whole
+    /// version, or if the specifier itself contains a pre-release.
     fn of_interpreter(version: &PythonVersion, precision: usize, asks_for_pre: bool) -> Self {
         let mut release = [version.major, version.minor, version.micro];
         release.iter_mut().skip(precision).for_each(|part| *part = 0);
@@ -119,7 +119,7 @@ impl SpecifierClause {
             SpecifierOperator::AtMost => order.is_le(),
             SpecifierOperator::AtLeast => order.is_ge(),
             SpecifierOperator::Above => order.is_gt(),
-            // PEP 440: `<3.14` leaves out the pre-releases of 3.14 itself.
+            // PEP 440: `<3.14` excludes the pre-releases of 3.14 itself.
             SpecifierOperator::Below => {
                 order.is_lt()
                     && (candidate.pre.is_none() || wanted.pre.is_some() || candidate.release != wanted.release)
@@ -137,7 +137,7 @@ impl SpecifierClause {
 pub struct VersionSpecifier(Vec<SpecifierClause>);
 
 impl VersionSpecifier {
-    /// `None` when a part of it is not a comparison with a version.
+    /// `None` if a part of it is not a comparison with a version.
     pub fn parse(text: &str) -> Option<Self> {
         let clauses = text.split(',').map(str::trim).filter(|clause| !clause.is_empty());
         clauses.map(SpecifierClause::parse).collect::<Option<Vec<_>>>().map(Self)
@@ -151,7 +151,7 @@ impl VersionSpecifier {
     }
 }
 
-/// How long the comparison operator is with which `text` begins; `None` when it begins with none.
+/// The length of the comparison operator that `text` begins with; `None` if it begins with another text.
 pub fn operator_length(text: &str) -> Option<usize> {
     OPERATORS.iter().find(|(symbol, _)| text.starts_with(symbol)).map(|(symbol, _)| symbol.len())
 }
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pre_release_comes_before_its_release() {
+    fn a_pre_release_precedes_its_release() {
         let candidate = version(0, "candidate", 2);
         let contains = |text: &str| VersionSpecifier::parse(text).expect(text).contains(&candidate);
         assert!(contains(">=3.11"));
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_version_is_refused() {
+    fn an_invalid_version_is_refused() {
         for text in [">=", ">=x", "3.11", ">=3.11.1.1", ">=3..1", ">=3.11c1", "=3.11", ">=99999999999", ">=3.11,foo"] {
             assert_eq!(VersionSpecifier::parse(text), None, "{text}");
         }

@@ -1,5 +1,5 @@
-//! Reading what backends and users hand over: a member of a wheel, the files of a source archive. Trusts neither: sizes
-//! are bounded and nothing is written outside the folder that was named.
+//! Reads archives from backends and users: a member of a wheel, the files of a source archive. Trusts
+//! neither: sizes are limited and nothing is written outside the target folder.
 
 use std::cell::Cell;
 use std::ffi::OsStr;
@@ -20,16 +20,16 @@ use crate::error::ConfigError;
 use crate::package::links::{Links, Lost, NodeId, ROOT};
 use crate::python_text::python_repr;
 
-/// The most a metadata file inside a wheel may hold, in bytes.
+/// The maximum size of a metadata file inside a wheel, in bytes.
 const LARGEST_METADATA: u64 = 8 * 1024 * 1024;
-/// The most an unpacked source archive may hold, in bytes: far more than any package index takes.
+/// The maximum size of an unpacked source archive, in bytes: far more than any package index accepts.
 const LARGEST_ARCHIVE: u64 = 4 * 1024 * 1024 * 1024;
-/// The most that may stand before a member: its header, with a long name.
+/// The maximum size of the data before a member: its header, with a long name.
 const LARGEST_HEADER: u64 = 1024 * 1024;
 /// How every gzip file begins (RFC 1952).
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
-/// The text of `METADATA` in the `.dist-info` folder of a wheel, in tox's words when there is none.
+/// The text of `METADATA` in the `.dist-info` folder of a wheel; the error for a missing one has tox's words.
 pub fn wheel_metadata(wheel: &Path) -> Result<String, ConfigError> {
     let unreadable =
         |error: &dyn Display| ConfigError::fail(format!("could not read the metadata of {}: {error}", wheel.display()));
@@ -62,7 +62,7 @@ pub fn wheel_metadata(wheel: &Path) -> Result<String, ConfigError> {
         return Err(too_large(entry.size()));
     }
     let mut bytes = Vec::new();
-    // The size in the archive's directory need not be true.
+    // The size in the archive's directory may be wrong.
     let read = (&mut entry).take(LARGEST_METADATA + 1).read_to_end(&mut bytes);
     read.map_err(|error| unreadable(&error))?;
     if bytes.len() as u64 > LARGEST_METADATA {
@@ -71,7 +71,7 @@ pub fn wheel_metadata(wheel: &Path) -> Result<String, ConfigError> {
     String::from_utf8(bytes).map_err(|error| unreadable(&error))
 }
 
-/// What may be read of an archive until its next file, and of all of it.
+/// The remaining number of bytes until the next file, and in total.
 struct Allowance {
     source: MultiGzDecoder<File>,
     left: Rc<Cell<u64>>,
@@ -93,8 +93,9 @@ impl Read for Allowance {
 /// Unpacks a `.tar.gz` into `target`, an empty folder, as Python's `tarfile` does with its filter for data.
 ///
 /// # Errors
-/// When it is no such archive, is larger than [`LARGEST_ARCHIVE`], or when a member would land or point outside `target`;
-/// what was unpacked before stays.
+///
+/// It is not such an archive, it is larger than [`LARGEST_ARCHIVE`], or a member would be outside `target` or
+/// point there; members unpacked before remain.
 pub fn unpack(source: &Path, target: &Path) -> Result<(), ConfigError> {
     unpack_at_most(LARGEST_ARCHIVE, source, target)
 }
@@ -143,7 +144,7 @@ fn refused_member(name: &str, target: &Path, why: &str) -> ConfigError {
 
 /// Why a member cannot be unpacked.
 enum Refusal {
-    /// What Python's filter says of it.
+    /// The message of Python's filter.
     Member(String),
     Archive(Box<dyn Display>),
 }
@@ -163,14 +164,14 @@ struct Unpacking<'a> {
 impl Unpacking<'_> {
     fn member<R: Read>(&mut self, entry: &mut Entry<'_, R>, name: &Path) -> Result<(), Refusal> {
         let shown = || python_repr(&name.to_string_lossy());
-        // As by Python, what begins with a slash lands in the folder as well.
-        let place = self.resolve(ROOT, name, &|path| format!("{} would be extracted to {path}", shown()))?;
+        // As in Python, a name that begins with a slash is put into the folder as well.
+        let node = self.resolve(ROOT, name, &|path| format!("{} would be extracted to {path}", shown()))?;
         match entry.header().entry_type() {
             EntryType::XGlobalHeader => Ok(()),
-            EntryType::Directory => self.make_folders(place, true),
-            // As in the archives of before POSIX.
-            EntryType::Regular if name.as_os_str().as_bytes().ends_with(b"/") => self.make_folders(place, true),
-            EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => self.file(entry, place),
+            EntryType::Directory => self.make_folders(node, true),
+            // As in archives older than POSIX.
+            EntryType::Regular if name.as_os_str().as_bytes().ends_with(b"/") => self.make_folders(node, true),
+            EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => self.file(entry, node),
             kind @ (EntryType::Symlink | EntryType::Link) => {
                 let link = entry.link_name()?.map(std::borrow::Cow::into_owned).unwrap_or_default();
                 if link.is_absolute() {
@@ -181,8 +182,8 @@ impl Unpacking<'_> {
                     self.symbolic_link(name, &link, &leads)
                 } else {
                     let linked = self.resolve(ROOT, &link, &leads)?;
-                    self.make_folders(place, false)?;
-                    Ok(fs::hard_link(self.path(linked), self.path(place))?)
+                    self.make_folders(node, false)?;
+                    Ok(fs::hard_link(self.path(linked), self.path(node))?)
                 }
             }
             _ => Err(Refusal::Member(format!("{} is a special file", shown()))),
@@ -193,20 +194,20 @@ impl Unpacking<'_> {
         self.links.resolve(from, path).map_err(|lost| self.refusal(lost, leads))
     }
 
-    /// `leads` says what a member would do with the path it is given.
+    /// `leads` describes what a member would do with the path.
     fn refusal(&self, lost: Lost, leads: &dyn Fn(&str) -> String) -> Refusal {
         match lost {
             Lost::Outside(steps) => {
-                let mut place = self.target.to_owned();
+                let mut path = self.target.to_owned();
                 for step in &steps {
                     if step == ".." {
-                        place.pop();
+                        path.pop();
                     } else {
-                        place.push(step);
+                        path.push(step);
                     }
                 }
-                let place = python_repr(&place.to_string_lossy());
-                Refusal::Member(format!("{}, which is outside the destination", leads(&place)))
+                let path = python_repr(&path.to_string_lossy());
+                Refusal::Member(format!("{}, which is outside the destination", leads(&path)))
             }
             Lost::TooMuch(why) => Refusal::Archive(Box::new(why)),
         }
@@ -223,10 +224,10 @@ impl Unpacking<'_> {
         Ok(())
     }
 
-    fn file<R: Read>(&mut self, entry: &mut Entry<'_, R>, place: NodeId) -> Result<(), Refusal> {
-        self.make_folders(place, false)?;
-        let mut file = File::create(self.path(place))?;
-        // What a sparse file says of its holes takes nothing in the archive.
+    fn file<R: Read>(&mut self, entry: &mut Entry<'_, R>, node: NodeId) -> Result<(), Refusal> {
+        self.make_folders(node, false)?;
+        let mut file = File::create(self.path(node))?;
+        // The holes of a sparse file take no space in the archive.
         let written = io::copy(&mut entry.by_ref().take(self.size_left), &mut file)?;
         self.size_left -= written;
         if self.size_left == 0 {
@@ -238,7 +239,7 @@ impl Unpacking<'_> {
         let changed =
             entry.header().mtime().ok().and_then(|seconds| UNIX_EPOCH.checked_add(Duration::from_secs(seconds)));
         if let Some(changed) = changed {
-            // A name that the file system cannot hold is not needed.
+            // An unsupported time is not important.
             let _ = file.set_modified(changed);
         }
         Ok(())
@@ -251,29 +252,29 @@ impl Unpacking<'_> {
         let Some(last) = name.file_name() else {
             return Err(Refusal::Member("a link without a name".to_owned()));
         };
-        let place = self.links.child(folder, last).map_err(|lost| self.refusal(lost, &outside))?;
-        self.make_folders(place, false)?;
-        let path = self.path(place);
+        let node = self.links.child(folder, last).map_err(|lost| self.refusal(lost, &outside))?;
+        self.make_folders(node, false)?;
+        let path = self.path(node);
         if path.symlink_metadata().is_ok() {
             fs::remove_file(&path)?;
         }
         symlink(link, &path)?;
-        self.links.set_link(place, link);
+        self.links.set_link(node, link);
         Ok(())
     }
 }
 
-/// Makes the folder `place` with nothing in it.
-pub fn fresh(place: &Path) -> io::Result<&Path> {
-    match fs_err::remove_dir_all(place) {
+/// Creates the empty folder `path`.
+pub fn fresh(path: &Path) -> io::Result<&Path> {
+    match fs_err::remove_dir_all(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => fs_err::create_dir_all(place)?,
+        _ => fs_err::create_dir_all(path)?,
     }
-    Ok(place)
+    Ok(path)
 }
 
-/// The folder with the sources in an unpacked archive: its only top-level folder, or else `unpacked` itself; `None` when
-/// the archive was empty.
+/// The folder with the sources in an unpacked archive: its only top-level folder, or else `unpacked` itself;
+/// `None` if the archive was empty.
 pub fn source_root(unpacked: &Path) -> io::Result<Option<PathBuf>> {
     let mut entries = fs_err::read_dir(unpacked)?;
     let Some(first) = entries.next().transpose()? else { return Ok(None) };
@@ -332,7 +333,7 @@ pub mod tests {
     }
 
     #[test]
-    fn what_is_no_wheel_is_refused_with_its_path() {
+    fn an_invalid_wheel_is_refused_with_its_path() {
         let folder = tempfile::tempdir().unwrap();
         let wheel = folder.path().join("a-1-py3-none-any.whl");
         let shown = wheel.display().to_string();
@@ -486,7 +487,7 @@ pub mod tests {
         unpack_at_most(200_000, &archive, fresh(&target).unwrap()).unwrap();
         let refused = unpack_at_most(50_000, &archive, fresh(&target).unwrap()).expect_err("too large").message;
         assert!(refused.ends_with("it is larger than envo unpacks"), "{refused}");
-        // The name of a member is no way to take memory either.
+        // A long member name cannot exhaust memory either.
         let mut writer = tar::Builder::new(GzEncoder::new(File::create(&archive).unwrap(), Compression::fast()));
         let mut header = tar::Header::new_gnu();
         header.set_size(0);
@@ -496,7 +497,7 @@ pub mod tests {
     }
 
     #[test]
-    fn what_is_no_archive_is_refused_with_its_path() {
+    fn an_invalid_archive_is_refused_with_its_path() {
         let folder = tempfile::tempdir().unwrap();
         let archive = folder.path().join("a-1.tar.gz");
         fs::write(&archive, "not a gzip stream\n").unwrap();

@@ -1,12 +1,12 @@
-//! Which of a project's requirements apply for the extras that were asked for. Markers other than those on `extra` are
-//! kept as written: the installer evaluates them for the target interpreter.
+//! Selects a project's requirements for the requested extras. Markers other than those on `extra` are kept as
+//! written: the installer evaluates them for the target interpreter.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::ConfigError;
 use crate::model::pep508::{Marker, MarkerPart, Operand, Requirement, canonical_name};
 
-/// A requirement and the extras that bring it in; `None` among them: it applies without any.
+/// A requirement and the extras that include it; `None` among them: it applies without any.
 #[derive(Debug, Clone)]
 pub struct ConditionalRequirement {
     requirement: Requirement,
@@ -14,7 +14,7 @@ pub struct ConditionalRequirement {
 }
 
 impl ConditionalRequirement {
-    /// A requirement that applies without any extra, whatever its marker says.
+    /// A requirement that applies without any extra, whatever its marker.
     pub fn always(requirement: Requirement) -> Self {
         Self { requirement, extras: BTreeSet::from([None]) }
     }
@@ -24,7 +24,7 @@ impl ConditionalRequirement {
         Self { requirement, extras: BTreeSet::from([Some(canonical_name(extra))]) }
     }
 
-    /// A requirement from built metadata, where `extra == "name"` in its marker says what brings it in.
+    /// A requirement from built metadata, whose extras are given by `extra == "name"` in its marker.
     pub fn from_marker(mut requirement: Requirement) -> Self {
         let mut extras = BTreeSet::new();
         if let Some(marker) = requirement.marker.take() {
@@ -38,7 +38,7 @@ impl ConditionalRequirement {
     }
 }
 
-/// Takes the comparisons with `extra` out of the top level of a marker, each with the `and` or `or` that tied it in.
+/// Removes the comparisons with `extra` from the top level of a marker, each with its `and` or `or`.
 fn take_extras(marker: Marker, extras: &mut BTreeSet<Option<String>>) -> Marker {
     let is_connective = |part: &MarkerPart| matches!(part, MarkerPart::And | MarkerPart::Or);
     let mut rest: Vec<MarkerPart> = Vec::new();
@@ -51,7 +51,7 @@ fn take_extras(marker: Marker, extras: &mut BTreeSet<Option<String>>) -> Marker 
         extras.insert(Some(canonical_name(extra)));
         let before = rest.pop_if(|part| is_connective(part));
         let after = parts.next_if(is_connective);
-        // Between two terms one connective has to stay. (tox drops both, which leaves no marker at all.)
+        // Between two terms one connective has to remain. (tox drops both, which leaves no marker at all.)
         if let (Some(before), Some(_)) = (before, after) {
             rest.push(before);
         }
@@ -75,11 +75,11 @@ fn extra_of(part: &MarkerPart) -> Option<&str> {
     Some(text)
 }
 
-/// An extra to look into, and the markers of the self-references that led to it.
+/// An extra to visit, and the markers of the self-references that led to it.
 type ExtraPath = (Option<String>, BTreeMap<String, Marker>);
 
-/// The requirements that apply, in the order of `conditionals`, with references of the package to its own extras
-/// followed. `available`: the extras the package has; `None`: they are not known and nothing is checked.
+/// The requirements that apply, in the order of `conditionals`, with references of the package to its own
+/// extras followed. `available`: the package's extras; `None`: unknown, and not checked.
 pub fn select(
     conditionals: &[ConditionalRequirement],
     extras: &[String],
@@ -119,7 +119,7 @@ pub fn select(
     Ok(found)
 }
 
-/// A requirement that applies only where the self-references that led to it do.
+/// A requirement that applies only if the self-references that led to it do.
 fn along(requirement: &Requirement, way: &BTreeMap<String, Marker>) -> String {
     if way.is_empty() {
         return requirement.to_string();
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn either_of_several_extras_is_enough_and_their_spelling_does_not_matter() {
+    fn one_of_several_extras_is_enough_in_any_spelling() {
         let requirements = ["filelock<4.0.0,>=3.9.0; extra == \"extras_1\" or extra == \"extras2\" or extra == 'x'"];
         for extra in ["extras-1", "Extras_1", "extras2", "x"] {
             assert_eq!(selected(&requirements, &[extra], ""), ["filelock<4.0.0,>=3.9.0"]);
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn an_extra_the_package_does_not_have_is_refused_in_the_words_of_tox() {
+    fn an_unknown_extra_is_refused_in_the_words_of_tox() {
         let available: BTreeSet<String> = ["beta".to_owned(), "al_pha".to_owned()].into();
         let refused = |available: &BTreeSet<String>| {
             select(&[], &["typo".to_owned()], "pkg", Some(available)).expect_err("an unknown extra").message

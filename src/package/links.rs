@@ -1,17 +1,17 @@
-//! The files of an archive as they are unpacked: where each path leads through the links that came before, without asking
-//! the file system, which would take time with the square of the depth. Nothing leads out of the folder they go to.
+//! Resolves paths in an archive through the links unpacked before, without the file system, which would take
+//! quadratic time in the depth. No path leads out of the target folder.
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::path::{Component, Path, PathBuf};
 
-/// The most files and folders that an archive may have.
+/// The maximum number of files and folders in an archive.
 const MAX_NODES: usize = 1_000_000;
-/// The most links one path may lead through, as for Linux.
+/// The maximum number of links in one path, as on Linux.
 const MAX_LINKS: usize = 40;
-/// The most parts of paths that all links together may add.
+/// The maximum number of path components that all links together may add.
 const MAX_STEPS: usize = 10_000_000;
-/// The most bytes of a path, as for Linux.
+/// The maximum length of a path, as on Linux.
 const MAX_PATH: usize = 4096;
 
 /// A file, folder or link, by its number.
@@ -25,20 +25,20 @@ struct Node {
     parent: NodeId,
     name: OsString,
     children: HashMap<OsString, NodeId>,
-    /// Where it leads, if it is a symbolic link.
+    /// Its target, if it is a symbolic link.
     link: Option<PathBuf>,
     is_folder: bool,
 }
 
-/// Why a path leads nowhere.
+/// Why a path cannot be resolved.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Lost {
-    /// It leads here, relative to the folder.
+    /// It leads to this path, relative to the folder.
     Outside(PathBuf),
     TooMuch(&'static str),
 }
 
-/// What was unpacked so far.
+/// The files unpacked so far.
 pub struct Links {
     nodes: Vec<Node>,
     steps: usize,
@@ -49,25 +49,25 @@ impl Links {
         Self { nodes: vec![Node { is_folder: true, ..Node::default() }], steps: 0 }
     }
 
-    /// Where `path` leads from `folder`; a last part that is a link is followed as well. What is not there is taken for
-    /// what will be.
+    /// Resolves `path` from `folder`; a last component that is a link is followed as well. Missing components
+    /// are resolved as if they existed.
     pub fn resolve(&mut self, folder: NodeId, path: &Path) -> Result<NodeId, Lost> {
         let mut links = 0;
-        // What is still to go, the next part last.
+        // The remaining components, the next one last.
         let mut rest = Vec::new();
         push_parts(path, &mut rest)?;
-        let mut place = folder;
+        let mut at = folder;
         while let Some(part) = rest.pop() {
             if part == ".." {
-                if place == ROOT {
+                if at == ROOT {
                     return Err(Lost::Outside(outside(rest)));
                 }
-                place = self.nodes[place].parent;
+                at = self.nodes[at].parent;
                 continue;
             }
-            let child = self.child(place, &part)?;
+            let child = self.child(at, &part)?;
             let Some(link) = self.nodes[child].link.clone() else {
-                place = child;
+                at = child;
                 continue;
             };
             links += 1;
@@ -78,7 +78,7 @@ impl Links {
                 return Err(Lost::TooMuch("too many levels of symbolic links"));
             }
         }
-        Ok(place)
+        Ok(at)
     }
 
     /// `name` in `folder`, not followed if it is a link.
@@ -99,31 +99,31 @@ impl Links {
         self.nodes[node].link = Some(target.to_owned());
     }
 
-    /// The folders above `node` and, if `itself`, it, which do not exist yet, outermost first; they count as made.
+    /// The missing folders above `node` and, if `itself`, the node, outermost first; they count as created.
     pub fn make_folders(&mut self, node: NodeId, itself: bool) -> Vec<NodeId> {
         let mut missing = Vec::new();
-        let mut place = if itself { node } else { self.nodes[node].parent };
-        while !self.nodes[place].is_folder {
-            self.nodes[place].is_folder = true;
-            missing.push(place);
-            place = self.nodes[place].parent;
+        let mut at = if itself { node } else { self.nodes[node].parent };
+        while !self.nodes[at].is_folder {
+            self.nodes[at].is_folder = true;
+            missing.push(at);
+            at = self.nodes[at].parent;
         }
         missing.reverse();
         missing
     }
 
-    /// The path of `node` relative to the folder, with no link in it but itself.
+    /// The path of `node` relative to the folder, without links except the node itself.
     pub fn path(&self, node: NodeId) -> PathBuf {
         let mut names = Vec::new();
-        let mut place = node;
-        while place != ROOT {
-            names.push(self.nodes[place].name.as_os_str());
-            place = self.nodes[place].parent;
+        let mut at = node;
+        while at != ROOT {
+            names.push(self.nodes[at].name.as_os_str());
+            at = self.nodes[at].parent;
         }
         names.iter().rev().collect()
     }
 
-    /// The links that lead outside by now, since what they lead through became a link itself after them.
+    /// A link that leads outside by now, since a component of its path was replaced by a link later.
     pub fn astray(&mut self) -> Result<Option<NodeId>, Lost> {
         for node in 0..self.nodes.len() {
             let Some(link) = self.nodes[node].link.clone() else { continue };
@@ -151,18 +151,18 @@ fn push_parts(path: &Path, rest: &mut Vec<OsString>) -> Result<(), Lost> {
     Ok(())
 }
 
-/// Where one is after a step out of the folder and those of `rest`.
+/// The path after a step out of the folder and the components of `rest`.
 fn outside(mut rest: Vec<OsString>) -> PathBuf {
     rest.push("..".into());
-    let mut place = PathBuf::new();
+    let mut path = PathBuf::new();
     while let Some(part) = rest.pop() {
-        if part == ".." && place.file_name().is_some() {
-            place.pop();
+        if part == ".." && path.file_name().is_some() {
+            path.pop();
         } else {
-            place.push(part);
+            path.push(part);
         }
     }
-    place
+    path
 }
 
 #[cfg(test)]
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn links_that_never_end_and_links_that_come_to_lead_outside_are_found() -> Result<(), Lost> {
+    fn endless_links_and_links_to_the_outside_are_found() -> Result<(), Lost> {
         let mut links = Links::new();
         link(&mut links, "a", "b")?;
         link(&mut links, "b", "a")?;
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_archive_may_hold_ends() {
+    fn archives_have_size_limits() {
         let mut links = Links::new();
         let deep = "d/".repeat(2000);
         assert!(

@@ -1,5 +1,5 @@
-//! What a project says about itself: its name, its requirements and its extras, from `pyproject.toml` when it is all
-//! there (PEP 621), from a wheel, or from the folder a backend prepared.
+//! Reads a project's name, requirements and extras: from `pyproject.toml` if they are complete there (PEP
+//! 621), from a wheel, or from the folder a backend prepared.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::package::extras;
 use crate::package::extras::ConditionalRequirement;
 use crate::package::pyproject;
 
-/// Core metadata, as far as installing needs it.
+/// Core metadata, as far as needed for installation.
 #[derive(Debug, Clone)]
 pub struct CoreMetadata {
     pub name: String,
@@ -20,7 +20,7 @@ pub struct CoreMetadata {
 }
 
 impl CoreMetadata {
-    /// Reads `METADATA` as text. `origin`: whose metadata it is, for messages.
+    /// Reads `METADATA` as text. `origin`: the owner of the metadata, for messages.
     pub fn parse(text: &str, origin: &Path) -> Result<Self, ConfigError> {
         let origin = origin.display();
         let mut name = None;
@@ -56,7 +56,7 @@ impl CoreMetadata {
         archive::wheel_metadata(wheel)
     }
 
-    /// Reads the `.dist-info` folder that `prepare_metadata_for_build_wheel` made.
+    /// Reads the `.dist-info` folder created by `prepare_metadata_for_build_wheel`.
     pub fn of_folder(folder: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(folder.join("METADATA")).map_err(|error| {
             ConfigError::fail(format!("could not read the metadata of {}: {error}", folder.display()))
@@ -70,7 +70,8 @@ impl CoreMetadata {
     }
 }
 
-/// The headers of an RFC 822 text, up to its first empty line; a line that begins with space goes on the one before.
+/// The headers of an RFC 822 text, up to its first empty line; a line that begins with a space continues the
+/// one before.
 pub fn headers(text: &str) -> Vec<(&str, String)> {
     let mut headers: Vec<(&str, String)> = Vec::new();
     for line in text.trim_start_matches('\u{feff}').lines() {
@@ -90,8 +91,8 @@ pub fn headers(text: &str) -> Vec<(&str, String)> {
     headers
 }
 
-/// The requirements of the project at `root` with `extras`, when its `pyproject.toml` holds them all; `None` when a
-/// backend has to be asked.
+/// The requirements of the project at `root` with `extras`, if its `pyproject.toml` lists them all; `None` if
+/// a backend has to be asked.
 pub fn static_requirements(root: &Path, extras: &[String]) -> Result<Option<Vec<String>>, ConfigError> {
     let Some(document) = pyproject::read(root)? else { return Ok(None) };
     let Some(project) = document.get("project") else { return Ok(None) };
@@ -155,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn metadata_without_a_name_or_with_a_bad_requirement_is_refused_with_its_origin() {
+    fn invalid_metadata_is_refused_with_its_origin() {
         let refused = |text: &str| CoreMetadata::parse(text, Path::new("/w.whl")).expect_err("bad metadata").message;
         assert_eq!(refused("Version: 1\n"), "no Name in the metadata of /w.whl");
         assert_eq!(
@@ -205,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_backend_has_to_be_asked_for_what_is_dynamic_or_not_there() {
+    fn a_backend_is_asked_for_dynamic_or_missing_metadata() {
         for (toml, extras) in [
             ("", ""),
             ("[build-system]\nrequires=[]", ""),

@@ -1,5 +1,5 @@
-//! What packages and sources say of themselves: the metadata of built packages, `pyproject.toml`, extras, archives.
-//! Runs nothing.
+//! Reads packages and sources: the metadata of built packages, `pyproject.toml`, extras, archives. Runs
+//! nothing.
 
 pub mod archive;
 pub mod extras;
@@ -11,21 +11,21 @@ use std::path::PathBuf;
 
 pub use metadata::{CoreMetadata, static_requirements};
 
-/// What kind of file it is, since installers treat them differently.
+/// The kind of the file; installers treat kinds differently.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PackageFile {
     Wheel,
-    /// With the config settings for building it once more.
+    /// With the config settings for building it again.
     Sdist {
         config_settings: Vec<(String, String)>,
     },
-    /// A PEP 660 wheel that points back at the sources.
+    /// A PEP 660 wheel that refers to the sources.
     Editable,
     /// `pip install -e`.
     EditableLegacy,
 }
 
-/// A built package and what it requires.
+/// A built package and its requirements.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BuiltPackage {
     pub path: PathBuf,

@@ -1,4 +1,4 @@
-//! `pyproject.toml` as the packaging standards read it, and its values in the words of Python's messages.
+//! Reads `pyproject.toml` by the packaging standards, and shows its values as Python's messages do.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use crate::bounded;
 use crate::error::{ConfigError, Location};
 use crate::python_text::python_repr;
 
-/// The file in `root`; `None` when there is none.
+/// The file in `root`; `None` if it does not exist.
 pub fn read(root: &Path) -> Result<Option<Table>, ConfigError> {
     let file = root.join("pyproject.toml");
     let text = match bounded::read_text(&file) {
@@ -16,7 +16,7 @@ pub fn read(root: &Path) -> Result<Option<Table>, ConfigError> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(ConfigError::fail(format!("could not read {}: {error}", file.display()))),
     };
-    // Windows editors begin a file with a mark that says it is UTF-8.
+    // Windows editors begin a file with a byte order mark.
     let text = text.trim_start_matches('\u{feff}');
     text.parse::<Table>().map(Some).map_err(|error| {
         let start = error.span().map_or(0, |span| span.start).min(text.len());
@@ -35,7 +35,7 @@ pub fn read(root: &Path) -> Result<Option<Table>, ConfigError> {
     })
 }
 
-/// The list of texts under `key` of a table named `table`; empty when there is none.
+/// The list of texts under `key` of a table named `table`; empty if it is missing.
 pub fn strings(values: &Table, table: &str, key: &str) -> Result<Vec<String>, ConfigError> {
     let Some(value) = values.get(key) else { return Ok(Vec::new()) };
     let texts = value.as_array().and_then(|entries| {
@@ -44,7 +44,7 @@ pub fn strings(values: &Table, table: &str, key: &str) -> Result<Vec<String>, Co
     texts.ok_or_else(|| ConfigError::fail(format!("{table}.{key} must be a list of strings, got {}", repr(value))))
 }
 
-/// A value as Python's `repr` shows what `tomllib` makes of it.
+/// A value as Python's `repr` shows the result of `tomllib`.
 pub fn repr(value: &Value) -> String {
     match value {
         Value::String(text) => python_repr(text),

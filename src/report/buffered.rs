@@ -1,5 +1,5 @@
-//! Keeps what one environment would have written, to be written later or not at all: `run-parallel` shows the output of
-//! an environment when it has failed. What the program says of itself (`ROOT`) is no environment's and is not kept back.
+//! Buffers the events of one environment, to be replayed later or dropped: `run-parallel` shows the output of
+//! an environment if it has failed. Events of the program itself (`ROOT`) pass through.
 
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,21 +9,21 @@ use tempfile::SpooledTempFile;
 use crate::event::{OutputStream, Reporter, RunEvent};
 use crate::report::layout::EventLayout;
 
-/// How much is kept in memory; more goes to an unnamed file.
+/// How much is buffered in memory; more goes to an unnamed file.
 const IN_MEMORY: usize = 1 << 20;
 /// How much is replayed at once.
 const STEP: usize = 64 * 1024;
-/// The name under which the program itself reports.
+/// The log name of the program itself.
 const ROOT: &str = "ROOT";
 
 pub struct Buffered {
     layout: EventLayout,
-    /// Where that goes which is not kept back.
+    /// Receives the events that are not buffered.
     live: Arc<dyn Reporter>,
     kept: Mutex<BufferedText>,
 }
 
-/// One text after the other, and which stream each piece of it belongs to.
+/// The buffered output, and the stream of each piece of it.
 #[derive(Debug)]
 struct BufferedText {
     text: SpooledTempFile,
@@ -36,7 +36,7 @@ impl Buffered {
         Self { layout, live, kept: Mutex::new(BufferedText { text, pieces: Vec::new() }) }
     }
 
-    /// Hands all that was kept to `target`, in the order it came, and forgets it.
+    /// Sends all buffered output to `target`, in its original order, and clears the buffer.
     pub fn replay(&self, target: &dyn Reporter) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.text.seek(SeekFrom::Start(0)).is_err() {
@@ -56,13 +56,13 @@ impl Buffered {
         kept.forget();
     }
 
-    /// How much was kept so far, for [`Buffered::rewind`].
+    /// The current length of the buffer, for [`Buffered::rewind`].
     pub fn mark(&self) -> u64 {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.pieces.iter().map(|(_, length)| length).sum()
     }
 
-    /// Forgets what was kept since `mark` was taken.
+    /// Removes the output since `mark` was taken.
     pub fn rewind(&self, mark: u64) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let mut left = mark;
@@ -76,7 +76,7 @@ impl Buffered {
         }
     }
 
-    /// Forgets all that was kept.
+    /// Clears the buffer.
     pub fn forget(&self) {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner).forget();
     }
@@ -96,7 +96,7 @@ impl Reporter for Buffered {
         }
         let Some((stream, bytes)) = self.layout.format(event) else { return };
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        // With nowhere to put it (the disk is full) the rest is lost; the log file has it unless that was lost too.
+        // If it cannot be stored (the disk is full) the rest is lost here; it may still be in the log file.
         if kept.text.write_all(&bytes).is_err() {
             return;
         }
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_kept_is_replayed_once_in_order_and_by_stream() {
+    fn buffered_output_is_replayed_once_in_order_and_by_stream() {
         let live = Arc::new(BufferedCollector::default());
         let buffered = buffered(Arc::clone(&live));
         (&buffered as &dyn Reporter).warning(ROOT, "interrupted");
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn what_came_after_a_mark_can_be_forgotten() {
+    fn output_after_a_mark_can_be_removed() {
         let buffered = buffered(Arc::default());
         buffered.event(output(OutputStream::Out, b"one\n"));
         let mark = buffered.mark();

@@ -1,4 +1,4 @@
-//! The notations that `config` writes: INI with colours, JSON as Python writes it, TOML.
+//! The output formats of `config`: INI with colours, JSON as written by Python, TOML.
 
 use std::fmt::Write as _;
 
@@ -27,21 +27,21 @@ pub fn paint(text: &str, color: IniColor, enabled: bool) -> String {
     format!("\x1b[{code}m{text}\x1b[39m")
 }
 
-/// The text without what [`paint`] put around its parts.
+/// The text without the colours of [`paint`].
 pub fn without_color(text: &str) -> String {
     let mut parts = text.split("\x1b[");
     let first = parts.next().unwrap_or_default().to_owned();
     parts.fold(first, |result, part| result + part.split_once('m').map_or(part, |(_, rest)| rest))
 }
 
-/// Every line that is not blank, two columns in (Python's `textwrap.indent`).
+/// Indents each line that is not blank by two columns (Python's `textwrap.indent`).
 pub fn indent(text: &str) -> String {
     let indented =
         text.split('\n').map(|line| if line.trim().is_empty() { line.to_owned() } else { format!("  {line}") });
     indented.collect::<Vec<_>>().join("\n")
 }
 
-/// JSON with two blanks of indentation and everything beyond ASCII escaped, as Python's `json.dumps(indent=2)`.
+/// JSON indented by two spaces and in ASCII only, as written by Python's `json.dumps(indent=2)`.
 pub fn json(value: &Json) -> String {
     let text = serde_json::to_string_pretty(value).unwrap_or_default();
     if text.is_ascii() {
@@ -80,7 +80,7 @@ pub fn color_json(text: &str) -> String {
     text.split('\n').map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// TOML: plain keys first, then a table for each nested mapping, as the `tomli-w` library writes it.
+/// TOML: plain keys first, then a table for each nested mapping, as written by the `tomli-w` library.
 pub fn toml(value: &Json) -> String {
     let mut text = String::new();
     write_table(&mut text, value, &[]);

@@ -1,5 +1,5 @@
-//! Annotations for GitHub Actions: what failed, at the line of the configuration where it is written. They go to standard
-//! error, which the runner reads as well, so that standard output stays as it is everywhere else.
+//! Annotations for GitHub Actions: each failure at its line in the configuration. They go to standard error,
+//! which the runner reads as well, so that standard output is the same as everywhere else.
 
 use std::collections::HashMap;
 use std::io;
@@ -11,26 +11,26 @@ use crate::event::{EnvironmentResult, Level, Reporter, RunEvent};
 use crate::model::EnvVariables;
 use crate::report::human::write;
 
-/// Where a key of an environment is written.
+/// Returns where a key of an environment is defined.
 pub type KeyLocations = Box<dyn Fn(&str, &str) -> Option<Location> + Send + Sync>;
 
 /// Annotates every environment that fails.
 pub struct GithubAnnotations {
     checkout: PathBuf,
-    places: KeyLocations,
-    /// What last went wrong in each environment: in which step, and what to say of it.
+    locations: KeyLocations,
+    /// The last failure in each environment: its step and its description.
     failures: Mutex<HashMap<String, (String, String)>>,
 }
 
-/// The folder that paths in annotations are relative to; `None`: this is not GitHub Actions.
+/// The folder that paths in annotations are relative to; `None` outside GitHub Actions.
 pub fn checkout(variables: &EnvVariables, current_dir: &Path) -> Option<PathBuf> {
     (variables.text("GITHUB_ACTIONS").as_deref() == Some("true"))
         .then(|| variables.get("GITHUB_WORKSPACE").map_or_else(|| current_dir.to_owned(), PathBuf::from))
 }
 
 impl GithubAnnotations {
-    pub fn new(checkout: PathBuf, places: KeyLocations) -> Self {
-        Self { checkout, places, failures: Mutex::default() }
+    pub fn new(checkout: PathBuf, locations: KeyLocations) -> Self {
+        Self { checkout, locations, failures: Mutex::default() }
     }
 
     fn remember(&self, environment: String, step: String, text: String) {
@@ -43,8 +43,8 @@ impl GithubAnnotations {
             return None;
         }
         let (step, text) = known.unwrap_or_else(|| (String::new(), format!("failed with exit code {}", result.code)));
-        let place = setting_of(&step).and_then(|key| (self.places)(&result.name, key));
-        Some(annotation(&result.name, &text, place.as_ref(), &self.checkout))
+        let location = setting_of(&step).and_then(|key| (self.locations)(&result.name, key));
+        Some(annotation(&result.name, &text, location.as_ref(), &self.checkout))
     }
 }
 
@@ -84,10 +84,10 @@ fn setting_of(step: &str) -> Option<&str> {
     }
 }
 
-/// A workflow command that marks a line, or nothing in particular, as an error.
-pub fn annotation(title: &str, text: &str, place: Option<&Location>, checkout: &Path) -> String {
+/// A workflow command that reports an error, at a line if there is one.
+pub fn annotation(title: &str, text: &str, location: Option<&Location>, checkout: &Path) -> String {
     let mut properties = Vec::new();
-    if let Some(Location { file, line, column, .. }) = place {
+    if let Some(Location { file, line, column, .. }) = location {
         let file = file.strip_prefix(checkout).unwrap_or(file).display().to_string();
         properties.push(format!("file={}", property(&file)));
         properties.push(format!("line={line},col={column}"));
@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     fn annotations() -> GithubAnnotations {
-        let places = |environment: &str, key: &str| {
+        let locations = |environment: &str, key: &str| {
             (environment == "py" && key == "commands").then(|| Location {
                 file: "/project/app/tox.ini".into(),
                 line: 7,
@@ -117,7 +117,7 @@ mod tests {
                 length: 1,
             })
         };
-        GithubAnnotations::new("/project".into(), Box::new(places))
+        GithubAnnotations::new("/project".into(), Box::new(locations))
     }
 
     fn failed(annotations: &GithubAnnotations, run_id: &str, tolerated: bool) {
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_command_is_marked_where_it_is_written() {
+    fn a_failed_command_is_annotated_at_its_line() {
         let annotations = annotations();
         failed(&annotations, "commands[0]", false);
         assert_eq!(
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_place_is_told_without_one() {
+    fn a_failure_without_a_location_is_annotated() {
         let annotations = annotations();
         failed(&annotations, "install_deps", false);
         let text = annotations.of(&result(3)).unwrap();
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_count_is_not_marked() {
+    fn successful_and_ignored_commands_are_not_annotated() {
         let annotations = annotations();
         failed(&annotations, "commands[0]", true);
         assert_eq!(annotations.of(&result(0)), None);

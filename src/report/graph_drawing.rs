@@ -1,10 +1,10 @@
-//! A graph of environments as text that other programs draw: Mermaid, Graphviz' dot, JSON.
+//! Formats a graph of environments for other programs to draw: Mermaid, Graphviz' dot, JSON.
 
 use std::fmt::Write as _;
 
 use serde::Serialize;
 
-/// What an environment is to those around it.
+/// The role of an environment in the graph.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum GraphNodeKind {
@@ -18,14 +18,14 @@ pub enum GraphNodeKind {
 pub struct GraphNode {
     pub name: String,
     pub kind: GraphNodeKind,
-    /// Of a service or job that runs, as in `ps`.
+    /// The state of a service or job that runs, as in `ps`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
-    /// What must run, or have run, before.
+    /// The environments that must run, or have run, before.
     pub depends: Vec<String>,
 }
 
-/// How a picture is written.
+/// The format of a drawing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GraphFormat {
     Mermaid,
@@ -33,7 +33,7 @@ pub enum GraphFormat {
     Json,
 }
 
-/// The picture as text.
+/// The drawing as text.
 pub fn draw(nodes: &[GraphNode], format: GraphFormat) -> String {
     match format {
         GraphFormat::Mermaid => mermaid(nodes),
@@ -42,7 +42,7 @@ pub fn draw(nodes: &[GraphNode], format: GraphFormat) -> String {
     }
 }
 
-/// The colour of a state: its fill.
+/// The fill colour of a state.
 fn color(state: &str) -> &'static str {
     match state {
         "ready" => "#b7e4c7",
@@ -56,7 +56,7 @@ fn label(node: &GraphNode) -> String {
     node.state.as_ref().map_or_else(|| node.name.clone(), |state| format!("{} ({state})", node.name))
 }
 
-/// <https://mermaid.js.org/syntax/flowchart.html>. Names stand in quotes, since some words mean something by themselves.
+/// <https://mermaid.js.org/syntax/flowchart.html>. Names are quoted, since some words are keywords.
 fn mermaid(nodes: &[GraphNode]) -> String {
     let mut text = "flowchart LR\n".to_owned();
     let position = |name: &str| nodes.iter().position(|node| node.name == name);

@@ -7,14 +7,15 @@ use crate::event::{OutputStream, Reporter, RunEvent};
 use crate::report::layout::EventLayout;
 use crate::report::lost_output;
 
-/// One writer for all threads: what one event writes is never torn apart by another.
+/// One writer for all threads: the output of an event is never interleaved with another's.
 #[derive(Debug)]
 pub struct HumanReporter {
     layout: EventLayout,
     streams: Mutex<HumanStreams>,
 }
 
-/// Which streams still have a reader. One whose reader went away (`envo run | head`) is written to no more, quietly.
+/// Which streams still have a reader. A stream whose reader has gone (`envo run | head`) is silently written
+/// to no more.
 #[derive(Debug, Default)]
 struct HumanStreams {
     out_closed: bool,
@@ -31,7 +32,7 @@ impl HumanReporter {
     }
 
     pub(super) fn write(&self, stream: OutputStream, bytes: &[u8]) {
-        // A thread that panicked while it wrote left nothing half-done that would matter to the next.
+        // A thread that panicked while it wrote left no state that matters to the next.
         let mut streams = self.streams.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         match stream {
             OutputStream::Out if !streams.out_closed => streams.out_closed = write(io::stdout().lock(), bytes).is_err(),
@@ -51,7 +52,7 @@ impl Reporter for HumanReporter {
     }
 }
 
-/// Writes all of it at once, so that it stands before what a child writes next.
+/// Writes everything at once, so that it precedes a child's next output.
 pub(super) fn write(mut target: impl Write, bytes: &[u8]) -> io::Result<()> {
     target.write_all(bytes).and_then(|()| target.flush()).inspect_err(lost_output::note)
 }

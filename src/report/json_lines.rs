@@ -1,5 +1,5 @@
-//! Events for programs: one JSON object on each line of standard output. The format is described in `docs/report.md` and
-//! has a number; what programs may rely on changes only together with that number.
+//! Events for programs: one JSON object per line on standard output. The format is described in
+//! `docs/report.md` and has a version number; documented parts change only together with that number.
 
 use std::io;
 use std::sync::{Mutex, PoisonError};
@@ -15,14 +15,14 @@ pub const VERSION: u32 = 1;
 
 #[derive(Debug, Default)]
 pub struct JsonLines {
-    /// Whoever read standard output went away; nothing more is written.
+    /// The reader of standard output has gone; nothing more is written.
     closed: Mutex<bool>,
 }
 
 impl Reporter for JsonLines {
-    #[expect(clippy::disallowed_methods, reason = "readers want the time of the clock on the wall")]
+    #[expect(clippy::disallowed_methods, reason = "readers want wall-clock times")]
     fn event(&self, event: RunEvent) {
-        // What only people can read does not belong between the lines.
+        // Formatted text is only for people.
         if let RunEvent::LaidOut { stream: OutputStream::Error, bytes } = &event {
             let _ = write(io::stderr().lock(), bytes);
         }
@@ -41,7 +41,7 @@ impl Reporter for JsonLines {
     }
 }
 
-/// The event's name and what is to be said of it.
+/// The event's name and its fields.
 fn describe(event: RunEvent) -> Option<(&'static str, Value)> {
     Some(match event {
         RunEvent::Message { environment, level, text } => {
@@ -87,7 +87,7 @@ fn describe(event: RunEvent) -> Option<(&'static str, Value)> {
             ("service-output", json!({"service": service, "stream": name(stream), "text": text}))
         }
         RunEvent::Notice { text } => ("notice", json!({"text": text})),
-        // How the log of a job is folded is of no interest to programs.
+        // The grouping of a job's log is only for people.
         RunEvent::LaidOut { .. } | RunEvent::GroupOpened { .. } | RunEvent::GroupClosed => return None,
     })
 }
@@ -130,18 +130,18 @@ mod tests {
     use crate::event::Level;
 
     fn reported(event: RunEvent) -> String {
-        let (kind, fields) = describe(event).expect("it is told");
+        let (kind, fields) = describe(event).expect("it is an event");
         format!("{kind} {fields}")
     }
 
     #[test]
-    fn output_is_text_and_what_is_none_is_replaced() {
+    fn output_is_text_and_invalid_bytes_are_replaced() {
         let output =
             |stream, bytes: &[u8]| RunEvent::Output { environment: "py".into(), stream, bytes: bytes.to_vec() };
-        let told = |stream, bytes| reported(output(stream, bytes));
-        assert_eq!(told(OutputStream::Out, b"a\n"), r#"output {"environment":"py","stream":"stdout","text":"a\n"}"#);
+        let line = |stream, bytes| reported(output(stream, bytes));
+        assert_eq!(line(OutputStream::Out, b"a\n"), r#"output {"environment":"py","stream":"stdout","text":"a\n"}"#);
         assert_eq!(
-            told(OutputStream::Error, b"\xff\"\n"),
+            line(OutputStream::Error, b"\xff\"\n"),
             format!(r#"output {{"environment":"py","stream":"stderr","text":"{}\"\n"}}"#, '\u{fffd}')
         );
     }
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_laid_out_for_people_is_not_told() {
+    fn text_for_people_is_left_out() {
         assert!(describe(RunEvent::LaidOut { stream: OutputStream::Out, bytes: Vec::new() }).is_none());
     }
 }

@@ -1,7 +1,7 @@
-//! A run as JUnit XML, the form in which CI servers take test results: a test suite for each environment, in it a test case
-//! for each command. Collects events and writes the file when asked; influences nothing.
+//! A run as JUnit XML, the format for test results in CI servers: a test suite for each environment, in it a
+//! test case for each command. Collects events and writes the file on request; has no influence on the run.
 //!
-//! The shape is the one that pytest writes and that the readers of Jenkins, GitLab and their like expect.
+//! The structure is the one that pytest writes and that the readers of Jenkins, GitLab and others expect.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::event::{EnvironmentResult, Level, OutputStream, Reporter, RunEvent};
 use crate::report::xml;
 
-/// How much of a command's output is kept of each stream: its end.
+/// How much of the end of each output stream of a command is kept.
 const KEPT: usize = 256 * 1024;
 
 #[derive(Debug)]
@@ -28,7 +28,7 @@ struct JunitSuite {
     name: String,
     began: SystemTime,
     cases: Vec<JunitCase>,
-    /// What went wrong beside commands.
+    /// Errors outside commands.
     complaints: Vec<String>,
     result: Option<EnvironmentResult>,
 }
@@ -49,12 +49,12 @@ enum JunitOutcome {
     Running,
     Passed,
     Failed,
-    /// It failed and that does not matter.
+    /// It failed and that is ignored.
     Tolerated,
 }
 
 impl JunitReporter {
-    #[expect(clippy::disallowed_methods, reason = "the report has the time of the clock on the wall")]
+    #[expect(clippy::disallowed_methods, reason = "the report has wall-clock times")]
     pub fn new() -> Self {
         Self { began: SystemTime::now(), suites: Mutex::default() }
     }
@@ -72,7 +72,7 @@ impl JunitReporter {
         change(&mut suites[at]);
     }
 
-    /// Writes the file, and the folders above it that are missing.
+    /// Writes the file, and creates missing folders above it.
     pub fn write(&self, file: &Path) -> io::Result<()> {
         if let Some(folder) = file.parent() {
             fs_err::create_dir_all(folder)?;
@@ -151,7 +151,7 @@ impl Reporter for JunitReporter {
 }
 
 impl JunitSuite {
-    #[expect(clippy::disallowed_methods, reason = "the report has the time of the clock on the wall")]
+    #[expect(clippy::disallowed_methods, reason = "the report has wall-clock times")]
     fn new(name: &str) -> Self {
         let (cases, complaints) = (Vec::new(), Vec::new());
         Self { name: name.to_owned(), began: SystemTime::now(), cases, complaints, result: None }
@@ -162,7 +162,7 @@ impl JunitSuite {
         self.cases.is_empty() && self.result.is_none()
     }
 
-    /// A command starts. One that is tried again takes the place of its earlier attempt.
+    /// A command starts. One that is tried again replaces its earlier attempt.
     fn begin(&mut self, run_id: String, command: String) {
         if let Some(last) = self.cases.last_mut()
             && (last.run_id.as_str(), last.outcome) == (run_id.as_str(), JunitOutcome::Failed)
@@ -188,7 +188,7 @@ impl JunitSuite {
                     Some(("skipped", format!("{exit}, which is ignored (ignore_outcome)")))
                 }
                 JunitOutcome::Failed => Some(("failure", exit)),
-                JunitOutcome::Running => Some(("error", self.last_complaint("it did not come to its end"))),
+                JunitOutcome::Running => Some(("error", self.last_complaint("it did not finish"))),
             };
             counts.count(verdict.as_ref().map(|(kind, _)| *kind));
             let name = format!("{} {}", case.run_id, case.command);
@@ -216,7 +216,8 @@ impl JunitSuite {
         counts
     }
 
-    /// What is to be said of the environment itself: why it was left out, or failed without any of its commands failing.
+    /// The result of the environment itself: why it was skipped, or failed without a failure of any of its
+    /// commands.
     fn own_verdict(&self, counts: &JunitCounts) -> Option<(&'static str, String)> {
         let result = self.result.as_ref()?;
         let why = || self.last_complaint(&format!("exit code {}", result.code));
@@ -261,7 +262,7 @@ impl JunitCase {
         for (stream, element) in [(OutputStream::Out, "system-out"), (OutputStream::Error, "system-err")] {
             let Some(bytes) = self.output.get(&stream).filter(|bytes| !bytes.is_empty()) else { continue };
             let end = &bytes[bytes.len().saturating_sub(KEPT)..];
-            let shown = if end.len() < bytes.len() { "[what was written before is left out]\n" } else { "" };
+            let shown = if end.len() < bytes.len() { "[earlier output omitted]\n" } else { "" };
             let _ = writeln!(text, "<{element}>{shown}{}</{element}>", xml::text(&String::from_utf8_lossy(end)));
         }
     }
@@ -298,7 +299,7 @@ impl JunitCounts {
     }
 }
 
-/// A time as ISO 8601 has it, in UTC: `2026-05-01T12:00:00`.
+/// A time in UTC by ISO 8601: `2026-05-01T12:00:00`.
 pub fn timestamp(time: SystemTime) -> String {
     let seconds = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
     let (days, clock) = (seconds / 86_400, seconds % 86_400);
@@ -307,8 +308,8 @@ pub fn timestamp(time: SystemTime) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")
 }
 
-/// Year, month and day, so many days after the first of January 1970. Counted in years that begin with March, whose leap
-/// day comes last.
+/// Year, month and day, this many days after the first of January 1970. Counted in years that begin with
+/// March, so that the leap day is the last.
 fn date(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468;
     let (era, day_of_era) = (days / 146_097, days % 146_097);
@@ -362,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn commands_are_cases_and_what_failed_is_counted() {
+    fn commands_are_cases_and_failures_are_counted() {
         let junit = JunitReporter::new();
         command(&junit, "commands[0]", 0, b"\x1b[31mred\x1b[0m & <fine>\x07\n");
         command(&junit, "commands[1]", 3, b"");
@@ -379,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn an_environment_that_failed_without_a_command_says_why() {
+    fn an_environment_without_a_failed_command_has_a_reason() {
         let junit = JunitReporter::new();
         (&junit as &dyn Reporter).error("py", "failed with no such thing");
         let text = finish(&junit, result("py", 1));
@@ -388,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_left_out_or_is_ignored_counts_as_skipped() {
+    fn skipped_and_ignored_results_count_as_skipped() {
         let junit = JunitReporter::new();
         command(&junit, "commands[0]", 3, b"");
         let ignored = EnvironmentResult { ignore_outcome: true, ..result("py", 3) };
@@ -421,7 +422,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_told_in_utc() {
+    fn times_are_in_utc() {
         let at = |seconds| timestamp(UNIX_EPOCH + Duration::from_secs(seconds));
         assert_eq!(at(0), "1970-01-01T00:00:00");
         assert_eq!(at(951_782_400), "2000-02-29T00:00:00");

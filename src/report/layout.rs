@@ -1,22 +1,22 @@
-//! Events as the text tox writes for them. Writes nothing: says what goes to which stream.
+//! Formats events as tox does. Writes nothing: returns the text and its stream.
 
 use std::time::Instant;
 
 use crate::color::{BLUE, BRIGHT, CYAN, DIM, GREEN, MAGENTA, NORMAL, RED, RESET, RESET_ALL, WHITE, YELLOW, foreground};
 use crate::event::{EnvPhase, EnvironmentResult, Level, OutputStream, RunEvent};
 
-/// How events are to look.
+/// The appearance of events.
 #[derive(Debug, Clone)]
 pub struct EventLayout {
     /// 0 to 5, as in the options.
     verbosity: u8,
     colored: bool,
-    /// Whether the final report is coloured: tox colours that only where standard output is a terminal, even when colour
-    /// is asked for.
+    /// Whether the final report is coloured: tox does that only if standard output is a terminal, even if
+    /// colour was requested.
     colored_summary: bool,
-    /// The code that starts a child's standard error.
+    /// The escape code that starts a child's standard error.
     stderr_code: &'static str,
-    /// What the times of debug messages count from.
+    /// The start of the times in debug messages.
     start: Instant,
 }
 
@@ -32,7 +32,7 @@ impl EventLayout {
         }
     }
 
-    /// What is written for `event`, and where; `None`: nothing.
+    /// The text for `event`, and its stream; `None`: nothing.
     pub fn format(&self, event: RunEvent) -> Option<(OutputStream, Vec<u8>)> {
         let text = match event {
             RunEvent::Message { environment, level, text } => self.message(&environment, level, &text)?,
@@ -58,7 +58,7 @@ impl EventLayout {
             RunEvent::LaidOut { stream, bytes } => return Some((stream, bytes)),
             RunEvent::EnvironmentFinished { result, last: false } => self.finished(&result),
             RunEvent::Summary { results, seconds, success } => self.summary(&results, seconds, success)?,
-            // Commands to GitHub, whatever the verbosity.
+            // Workflow commands for GitHub, at any verbosity.
             RunEvent::GroupOpened { title } => format!("::group::{title}\n"),
             RunEvent::GroupClosed => "::endgroup::\n".to_owned(),
             RunEvent::UnusedKeys { section, keys } => {
@@ -202,7 +202,7 @@ fn outcome(result: &EnvironmentResult) -> (String, &'static str) {
     }
 }
 
-/// Where the environment's time went, in a line of its own, unless all of it went into its commands.
+/// How the environment's time was spent, in a line of its own, unless all of it was spent in its commands.
 fn phases(result: &EnvironmentResult) -> String {
     if result.phase_seconds.iter().all(|(phase, _)| *phase == EnvPhase::Commands) {
         return String::new();
@@ -212,7 +212,7 @@ fn phases(result: &EnvironmentResult) -> String {
     format!("    {}\n", parts.join(", "))
 }
 
-/// A time as tox spells it out: `1 minute 2.5 seconds`.
+/// A time in words, as in tox: `1 minute 2.5 seconds`.
 fn spelled_out(seconds: f64) -> String {
     let mut left = seconds.max(0.0);
     let mut texts = Vec::new();
@@ -231,16 +231,16 @@ fn spelled_out(seconds: f64) -> String {
     texts.join(" ")
 }
 
-/// What is said of a service that takes long to get ready.
+/// The text for a service that takes long to become ready.
 pub(super) fn waiting(target: &str, seconds: u64, seen: Option<&str>) -> String {
     let seen = seen.map_or(String::new(), |seen| format!(", {seen}"));
     format!("waiting for {target} ({seconds} s{seen})")
 }
 
-/// The same in `room` characters: of a target that is too long the end is left out, not of what was seen.
-pub(super) fn waiting_within(room: usize, target: &str, seconds: u64, seen: Option<&str>) -> String {
+/// The same in `width` characters: a long target is cut, but not the observation.
+pub(super) fn waiting_within(width: usize, target: &str, seconds: u64, seen: Option<&str>) -> String {
     let whole = waiting(target, seconds, seen);
-    let surplus = whole.chars().count().saturating_sub(room);
+    let surplus = whole.chars().count().saturating_sub(width);
     if surplus == 0 {
         return whole;
     }
@@ -249,7 +249,7 @@ pub(super) fn waiting_within(room: usize, target: &str, seconds: u64, seen: Opti
     waiting(&target, seconds, seen)
 }
 
-/// Of what is told every second, lines that stay are written more and more rarely.
+/// Whether an event that is sent every second is written as a line: these become rarer.
 fn is_worth_a_line(seconds: u64) -> bool {
     matches!(seconds, 1 | 5 | 10 | 20) || (seconds > 0 && seconds.is_multiple_of(30))
 }
@@ -343,8 +343,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_waited_for_fits_into_its_room_with_what_was_seen() {
-        let text = |room| waiting_within(room, "http://127.0.0.1:21632/health", 5, Some("last answer 503"));
+    fn a_waiting_service_fits_into_the_width_of_its_line() {
+        let text = |width| waiting_within(width, "http://127.0.0.1:21632/health", 5, Some("last answer 503"));
         assert_eq!(text(70), "waiting for http://127.0.0.1:21632/health (5 s, last answer 503)");
         assert_eq!(text(50), "waiting for http://127.0.0… (5 s, last answer 503)");
         assert_eq!(text(50).chars().count(), 50);
@@ -378,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn the_curious_see_where_the_time_went() {
+    fn higher_verbosity_shows_the_time_of_each_phase() {
         let results = |phase_seconds| vec![EnvironmentResult { phase_seconds, ..result("py", 0) }];
         let summary = |verbosity, phases| {
             let event = RunEvent::Summary { results: results(phases), seconds: 1.0, success: true };

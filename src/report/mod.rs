@@ -1,4 +1,5 @@
-//! What people and programs see. The only room that prints.
+//! Shows events and results to people and programs. The only module that prints; it has no influence on the
+//! run.
 
 pub mod buffered;
 pub mod config_format;

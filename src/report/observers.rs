@@ -1,11 +1,11 @@
-//! Lets others see every event as it happens, beside the reporter it is meant for: what one holds back, the others have
-//! seen already.
+//! Sends every event to several reporters as it happens: even if one buffers it, the others receive it at
+//! once.
 
 use std::sync::Arc;
 
 use crate::event::{Reporter, RunEvent};
 
-/// Everyone who is told besides the one who writes for people.
+/// The reporters besides the one for people.
 pub type Observers = Arc<[Arc<dyn Reporter>]>;
 
 struct Observed {
@@ -13,7 +13,7 @@ struct Observed {
     observers: Observers,
 }
 
-/// `reporter`, with `observers` looking on.
+/// `reporter`, with `observers` receiving the same events.
 pub fn observed(reporter: Arc<dyn Reporter>, observers: &Observers) -> Arc<dyn Reporter> {
     if observers.is_empty() {
         return reporter;

@@ -1,4 +1,4 @@
-//! What environments that run side by side are doing, drawn at the bottom of the terminal while everything else scrolls
+//! Shows what parallel environments are doing, at the bottom of the terminal while all other output scrolls
 //! by above. Only for terminals.
 
 use std::collections::HashMap;
@@ -12,8 +12,8 @@ use crate::report::human::HumanReporter;
 use crate::report::layout::waiting_within;
 use crate::report::plain;
 
-/// How often the spinners turn.
-const TURN: Duration = Duration::from_millis(100);
+/// The interval of the spinners.
+const FRAME: Duration = Duration::from_millis(100);
 
 #[derive(Debug)]
 pub struct ProgressBars {
@@ -23,7 +23,7 @@ pub struct ProgressBars {
 }
 
 impl ProgressBars {
-    /// Everything that is not progress is written by `human`.
+    /// Everything except progress is written by `human`.
     pub fn new(human: HumanReporter) -> Self {
         let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stdout());
         Self { human, bars, running: Mutex::default() }
@@ -40,18 +40,18 @@ impl ProgressBars {
         spinner(&self.bars, ProgressBar::new_spinner().with_prefix(prefix.to_owned()), template)
     }
 
-    /// A service is on a line of its own as long as it takes long, which says for how long.
+    /// Shows a slow service on a line of its own, with the time.
     fn wait(&self, service: &str, text: impl Fn(usize) -> String) {
         let name = of_service(service);
-        // Beside it are the spinner and two blanks.
-        let room = plain::width().unwrap_or(80).saturating_sub(name.chars().count() + 3);
+        // The spinner and two spaces are in the same line.
+        let width = plain::width().unwrap_or(80).saturating_sub(name.chars().count() + 3);
         let known = self.running().get(&name).cloned();
         let bar = known.unwrap_or_else(|| {
             let bar = self.spinner(&name, "{spinner} {prefix} {wide_msg}");
             self.running().insert(name, bar.clone());
             bar
         });
-        bar.set_message(text(room));
+        bar.set_message(text(width));
     }
 
     fn finish(&self, environment: &str) {
@@ -72,17 +72,17 @@ impl ProgressBars {
     }
 }
 
-/// Puts `bar` among the others and lets it turn.
+/// Adds `bar` to the others and starts its spinner.
 pub(super) fn spinner(bars: &MultiProgress, bar: ProgressBar, template: &str) -> ProgressBar {
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style.tick_chars("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏ "));
     }
     let bar = bars.add(bar);
-    bar.enable_steady_tick(TURN);
+    bar.enable_steady_tick(FRAME);
     bar
 }
 
-/// What a service is called among environments of which one may have its name.
+/// The name of a service among environments of which one may have the same name.
 fn of_service(service: &str) -> String {
     format!("{service}:")
 }
@@ -98,7 +98,7 @@ impl Reporter for ProgressBars {
                 }
             }
             RunEvent::ServiceWaiting { service, target, seconds, seen } => {
-                return self.wait(service, |room| waiting_within(room, target, *seconds, seen.as_deref()));
+                return self.wait(service, |width| waiting_within(width, target, *seconds, seen.as_deref()));
             }
             RunEvent::Service { service, .. } => self.finish(&of_service(service)),
             RunEvent::EnvironmentFinished { result, .. } => self.finish(&result.name),

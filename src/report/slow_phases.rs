@@ -1,6 +1,6 @@
-//! Shows which phase of an environment is under way when it takes long and writes nothing meanwhile, in runs of one
-//! environment after the other: on a terminal in a line that goes away by itself, elsewhere in a line now and then. All
-//! of it is on standard error, since tox has nothing like it.
+//! Shows the current phase of an environment if it takes long without output, in sequential runs: on a
+//! terminal in a temporary line, elsewhere in an occasional line. All of it is on standard error, since tox
+//! has no equivalent.
 
 use std::io::IsTerminal as _;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -12,12 +12,12 @@ use crate::event::{EnvPhase, Reporter, RunEvent};
 use crate::report::human::HumanReporter;
 use crate::report::progress::spinner;
 
-/// When a phase is shown on a terminal.
+/// How long a phase takes before it is shown on a terminal.
 const ON_A_TERMINAL: Duration = Duration::from_secs(1);
-/// How often it is mentioned elsewhere.
+/// How often it is reported elsewhere.
 const ELSEWHERE: Duration = Duration::from_secs(30);
 
-/// Writes for people, and shows slow phases besides.
+/// Writes for people, and also shows slow phases.
 pub struct SlowPhases {
     screen: Arc<StatusLine>,
     watched: Arc<WatchedPhases>,
@@ -29,7 +29,7 @@ struct StatusLine {
     is_terminal: bool,
 }
 
-/// What the thread that waits shares with those that report.
+/// The state shared by the waiting thread and the reporting ones.
 #[derive(Default)]
 struct WatchedPhases {
     state: Mutex<SlowPhaseState>,
@@ -42,7 +42,7 @@ struct SlowPhaseState {
     closed: bool,
 }
 
-/// What is under way.
+/// The current phase.
 struct CurrentPhase {
     environment: String,
     phase: EnvPhase,
@@ -60,7 +60,7 @@ impl SlowPhases {
         let screen = Arc::new(StatusLine { human, bars, is_terminal });
         let new = Self { screen: Arc::clone(&screen), watched: Arc::default() };
         let watched = Arc::clone(&new.watched);
-        // Without this thread nothing is missing but what it would show.
+        // Without this thread only the slow phases are missing.
         let thread = std::thread::Builder::new().name("slow phases".to_owned());
         let _ = thread.spawn(move || watched.watch(interval, |current| screen.show(current)));
         new
@@ -80,11 +80,11 @@ impl StatusLine {
     }
 }
 
-/// What an environment does in that phase, as a phrase for people.
+/// The phase in words.
 fn doing(phase: EnvPhase) -> &'static str {
     match phase {
-        EnvPhase::Fetch => "downloading an interpreter or a language",
-        EnvPhase::Lock => "resolving what it will contain",
+        EnvPhase::Fetch => "downloading a runtime",
+        EnvPhase::Lock => "resolving its packages",
         EnvPhase::Create => "creating the environment",
         EnvPhase::Install => "installing packages",
         EnvPhase::Package => "building the package",
@@ -97,7 +97,7 @@ impl WatchedPhases {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// From now on that is under way, or nothing.
+    /// Sets the current phase.
     fn enter(&self, next: Option<(&str, EnvPhase)>) {
         let now = Instant::now();
         let current = next.map(|(environment, phase)| CurrentPhase {
@@ -114,7 +114,7 @@ impl WatchedPhases {
         self.changed.notify_all();
     }
 
-    /// Shows whatever is under way for `interval`, and again after each, until it is closed.
+    /// Shows each phase that takes at least `interval`, and again after each further one, until it is closed.
     fn watch(&self, interval: Duration, mut show: impl FnMut(&mut CurrentPhase)) {
         let mut state = self.state();
         while !state.closed {
@@ -143,7 +143,7 @@ impl WatchedPhases {
 impl Reporter for SlowPhases {
     fn event(&self, event: RunEvent) {
         match &event {
-            // Commands write for themselves.
+            // Commands have their own output.
             RunEvent::Phase { phase: EnvPhase::Commands, .. }
             | RunEvent::EnvironmentFinished { .. }
             | RunEvent::Summary { .. } => {
@@ -171,7 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_takes_long_is_shown_again_and_again_until_something_else_begins() {
+    fn a_long_phase_is_shown_repeatedly_until_the_next_one() {
         let watched = WatchedPhases::default();
         let (sender, shown) = mpsc::channel();
         std::thread::scope(|scope| {
@@ -190,7 +190,7 @@ mod tests {
             watched.enter(Some(("a", EnvPhase::Install)));
             next(("a", EnvPhase::Install));
             watched.enter(None);
-            // What was shown before counts no more.
+            // Earlier output does not count.
             shown.try_iter().count();
             watched.enter(Some(("b", EnvPhase::Fetch)));
             assert_eq!(shown.recv(), Ok(("b".to_owned(), EnvPhase::Fetch)));
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_quick_is_not_shown() {
+    fn quick_phases_are_not_shown() {
         let watched = WatchedPhases::default();
         std::thread::scope(|scope| {
             scope.spawn(|| watched.watch(Duration::from_secs(3600), |_| panic!("it was shown")));

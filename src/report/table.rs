@@ -1,9 +1,9 @@
-//! Tables for people: columns as wide as what stands in them, numbers in units that can be read. Cells are shown escaped:
-//! much of what stands in them was written by others.
+//! Tables for people: columns as wide as their cells, numbers in readable units. Cells are shown escaped,
+//! since many contain text from other programs.
 
 use crate::python_text::escaped;
 
-/// Rows below their headings. Every row has as many cells as there are headings.
+/// Rows below their headings. Each row has as many cells as there are headings.
 pub fn format_table<const N: usize>(head: &[&str; N], rows: &[Vec<String>]) -> String {
     format_columns(head, rows)
 }
@@ -32,8 +32,8 @@ fn format_columns(head: &[&str], rows: &[Vec<String>]) -> String {
     text
 }
 
-/// The table without as many of the columns `dispensable`, in that order, as it takes to fit into `width` characters; with
-/// all of them where there is no such limit, as in a file.
+/// The table without as many of the columns `dispensable`, in that order, as needed to fit into `width`
+/// characters; with all of them if there is no limit, as in a file.
 pub fn format_within<const N: usize>(
     width: Option<usize>,
     (head, rows): (&[&str; N], &[Vec<String>]),
@@ -81,13 +81,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_are_as_wide_as_what_stands_in_them() {
+    fn columns_are_as_wide_as_their_cells() {
         let rows = vec![vec!["a".to_owned(), "läuft".to_owned()], vec!["longer".to_owned(), "-".to_owned()]];
         assert_eq!(format_table(&["NAME", "STATE"], &rows), "NAME    STATE\na       läuft\nlonger  -\n");
     }
 
     #[test]
-    fn what_a_terminal_would_obey_is_shown_escaped() {
+    fn control_sequences_are_shown_escaped() {
         let rows = vec![vec!["\u{1b}[2Ja\nb\u{202e}".to_owned()]];
         assert_eq!(format_table(&["NAME"], &rows), "NAME\n\\x1b[2Ja\\nb\\u202e\n");
     }
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_told_in_units() {
+    fn numbers_have_units() {
         let times: Vec<String> = [0.4, 59.0, 61.0, 3660.0, 90_000.0].into_iter().map(duration).collect();
         assert_eq!(times, ["0s", "59s", "1m01s", "1h01m", "1d01h"]);
         let sizes: Vec<String> = [1, 2048, 5 << 20, 3 << 29].into_iter().map(bytes).collect();

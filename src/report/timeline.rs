@@ -1,31 +1,32 @@
-//! How the last start of services went: what waited for what, and the path that took longest. Pure: from moments to text.
+//! Shows the last start of services: the dependencies that were waited for, and the slowest path. Pure: from
+//! times to text.
 
 use crate::report::table;
 
-/// One service or job that was started. Moments are seconds since the supervisor began.
+/// One service or job that was started. Times are seconds since the supervisor started.
 #[derive(Debug, Clone, Default)]
 pub struct TimelineBar {
     pub name: String,
-    /// Of which environment it is an instance.
+    /// The environment of the instance.
     pub environment: String,
     /// The environments it depends on.
     pub depends: Vec<String>,
-    /// When all it depends on was ready.
+    /// When all its dependencies were ready.
     pub began: f64,
-    /// When its process was started; nothing where none was, as for a job that was done before.
+    /// When its process was started; `None` if there was none, as for a job that was done before.
     pub started: Option<f64>,
     pub ready: Option<f64>,
 }
 
-/// What one that depends on another does within so many seconds of the other's readiness, it has waited for.
+/// A service that continues within this many seconds of its dependency's readiness has waited for it.
 const AT_ONCE: f64 = 0.1;
-/// So wide is the drawing at least, however narrow the terminal is, and at most.
+/// The minimum and maximum width of the chart.
 const DRAWING: std::ops::RangeInclusive<usize> = 10..=60;
 const HEAD: [&str; 5] = ["NAME", "WAITED FOR", "BEGAN", "READY", "TOOK"];
 
-/// The last start of `bars` as a table with a drawing in lines of `width` characters.
+/// The last start of `bars` as a table with a chart in lines of `width` characters.
 pub fn draw(bars: &[TimelineBar], width: usize) -> String {
-    let Some(path) = critical_path(bars) else { return "nothing was started yet\n".to_owned() };
+    let Some(path) = critical_path(bars) else { return "nothing has been started yet\n".to_owned() };
     let (Some(first), Some(last)) = (path.first(), path.last()) else { return String::new() };
     let zero = beginning(bars, first);
     let mut shown: Vec<&TimelineBar> = bars.iter().filter(|bar| bar.began >= zero).collect();
@@ -47,18 +48,18 @@ pub fn draw(bars: &[TimelineBar], width: usize) -> String {
     text.push_str("░ being prepared  █ started and not yet ready\n");
     let before = bars.len() - shown.len();
     if before > 0 {
-        text.push_str(&format!("{before} more had been started before\n"));
+        text.push_str(&format!("{before} more started earlier\n"));
     }
     text
 }
 
 impl TimelineBar {
-    /// When it was ready, or the last that is known of it.
+    /// When it was ready, or the last known time.
     fn end(&self) -> f64 {
         self.ready.or(self.started).unwrap_or(self.began)
     }
 
-    /// Of what it depends on, what was ready last, if that is what it waited for.
+    /// The dependency that was ready last, if it was waited for.
     fn waited_for<'bars>(&self, bars: &'bars [Self]) -> Option<&'bars Self> {
         let needed = |other: &&Self| self.depends.iter().any(|name| *name == other.name || *name == other.environment);
         let ready = bars.iter().filter(needed).filter(|other| other.ready.is_some_and(|ready| ready <= self.began));
@@ -71,7 +72,7 @@ impl TimelineBar {
 fn critical_path(bars: &[TimelineBar]) -> Option<Vec<&TimelineBar>> {
     let mut one = bars.iter().max_by(|one, other| one.end().total_cmp(&other.end()))?;
     let mut path = vec![one];
-    // What has waited began later, so this ends; a clock that says otherwise must not keep it going.
+    // A dependent began later, so this ends; the limit is for clocks that were changed.
     while let Some(before) = one.waited_for(bars).filter(|_| path.len() < bars.len()) {
         path.insert(0, before);
         one = before;
@@ -79,7 +80,7 @@ fn critical_path(bars: &[TimelineBar]) -> Option<Vec<&TimelineBar>> {
     Some(path)
 }
 
-/// When the start began that this one is of: others of it may have begun a little earlier, in whatever order they came.
+/// The beginning of the start that this one belongs to: others may have begun slightly earlier, in any order.
 fn beginning(bars: &[TimelineBar], one: &TimelineBar) -> f64 {
     let mut zero = one.began;
     let earlier = |zero: f64| {
@@ -107,7 +108,7 @@ fn seconds(seconds: f64) -> String {
     format!("{seconds:.2} s")
 }
 
-/// Which column of the drawing a moment has.
+/// Maps times to columns of the chart.
 struct TimelineScale {
     zero: f64,
     seconds: f64,
@@ -132,7 +133,7 @@ impl TimelineScale {
         let started = bar.started.map_or(end, |started| self.column(started)).min(end);
         let drawn =
             format!("{}{}{}", " ".repeat(began), "░".repeat(started - began.min(started)), "█".repeat(end - started));
-        // However short it was, it is to be seen.
+        // Even a very short time is visible.
         if end == began { format!("{}▏", " ".repeat(began.min(self.width - 1))) } else { drawn }
     }
 }
@@ -173,16 +174,16 @@ critical path: db 1.00 s → api 1.00 s = 2.00 s
     }
 
     #[test]
-    fn what_was_up_before_is_only_counted() {
+    fn services_started_earlier_are_only_counted() {
         let bars = [bar("db", &[], (0.0, 0.1, 0.5)), bar("api", &["db"], (60.0, 60.0, 61.0))];
         let text = draw(&bars, 80);
         assert!(text.contains("critical path: api 1.00 s = 1.00 s\n"), "{text}");
-        assert!(text.ends_with("1 more had been started before\n"), "{text}");
+        assert!(text.ends_with("1 more started earlier\n"), "{text}");
         assert!(!text.contains("\ndb"), "{text}");
     }
 
     #[test]
-    fn what_began_a_moment_before_the_slowest_is_of_the_same_start() {
+    fn a_slightly_earlier_beginning_is_of_the_same_start() {
         let bars = [
             bar("old", &[], (0.0, 0.1, 0.5)),
             bar("quick", &[], (60.000_1, 60.0, 60.1)),
@@ -192,12 +193,12 @@ critical path: db 1.00 s → api 1.00 s = 2.00 s
         let text = draw(&bars, 80);
         assert!(text.contains("critical path: slow 1.00 s = 1.00 s\n"), "{text}");
         assert!(text.contains("\nquick ") && text.contains("\ndone ") && !text.contains("\nold "), "{text}");
-        assert!(text.ends_with("1 more had been started before\n"), "{text}");
+        assert!(text.ends_with("1 more started earlier\n"), "{text}");
     }
 
     #[test]
     fn nothing_and_moments_that_make_no_sense_are_drawn_too() {
-        assert_eq!(draw(&[], 80), "nothing was started yet\n");
+        assert_eq!(draw(&[], 80), "nothing has been started yet\n");
         let odd =
             [bar("a", &["b"], (2.0, 1.0, 0.0)), bar("b", &["a"], (2.0, 9.0, 2.0)), bar("c", &["c"], (1.0, 1.0, 1.0))];
         for width in [0, 1, 80, 500] {

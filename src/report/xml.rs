@@ -1,4 +1,4 @@
-//! Text as XML takes it. A document may hold neither control characters nor what colours a terminal.
+//! Escapes text for XML, which may contain neither control characters nor terminal colours.
 
 /// The content of an element.
 pub(super) fn text(text: &str) -> String {
@@ -16,7 +16,7 @@ pub(super) fn text(text: &str) -> String {
     escaped
 }
 
-/// The value of an attribute, to stand between double quotes.
+/// The value of an attribute in double quotes.
 pub(super) fn attribute(value: &str) -> String {
     text(value).replace('"', "&quot;").replace('\'', "&apos;").replace('\n', "&#10;").replace('\t', "&#9;")
 }
@@ -29,8 +29,8 @@ fn is_allowed(character: char) -> bool {
     }
 }
 
-/// The text without the sequences that switch colours and move the cursor (`ESC [ … letter`) or name a window
-/// (`ESC ] … BEL`).
+/// The text without the sequences that switch colours and move the cursor (`ESC [ … letter`) or set a window
+/// title (`ESC ] … BEL`).
 fn without_colors(text: &str) -> String {
     let mut rest = text;
     let mut plain = String::with_capacity(text.len());
@@ -54,7 +54,7 @@ fn without_colors(text: &str) -> String {
     plain
 }
 
-/// Where the sequence ends whose parameters begin here, if it is one.
+/// The end of the sequence whose parameters begin here, if it is one.
 fn control_sequence(bytes: &[u8]) -> Option<usize> {
     let parameters = bytes.iter().take_while(|byte| (0x20..=0x3f).contains(*byte)).count();
     bytes.get(parameters).is_some_and(|last| (0x40..=0x7e).contains(last)).then_some(parameters + 1)
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_xml_cannot_hold_is_replaced_and_colours_go() {
+    fn invalid_xml_characters_are_replaced_and_colours_removed() {
         assert_eq!(text("a\x1b[1;31mb\x1b[0m<&>\0\x08é\n"), "ab&lt;&amp;&gt;\u{fffd}\u{fffd}é\n");
         assert_eq!(text("\x1b]0;title\x07x\x1b[3"), "x\u{fffd}[3");
         assert_eq!(text("a\r\nb\u{85}\u{ffff}"), "a&#13;\nb\u{fffd}\u{fffd}");

@@ -1,4 +1,4 @@
-//! The options of one line, read as Python's `argparse` reads them, with its messages.
+//! Parses the options of one line as Python's `argparse` does, with its messages.
 
 use crate::requirements::RequirementKind;
 use crate::requirements::redact::unknown_argument;
@@ -10,7 +10,7 @@ pub(super) enum BinaryOption {
     Only,
 }
 
-/// What one line says.
+/// The parsed options of one line.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct LineOptions {
     pub index_url: Option<String>,
@@ -72,7 +72,7 @@ const fn define(names: &'static [&'static str], key: OptionKey, takes: OptionAri
     OptionDefinition { names, key, takes }
 }
 
-/// In the order in which argparse looks for short options.
+/// In the order in which argparse tries short options.
 const DEFINITIONS: [OptionDefinition; 19] = [
     define(&["-i", "--index-url", "--pypi-url"], OptionKey::IndexUrl, OptionArity::One),
     define(&["--extra-index-url"], OptionKey::ExtraIndexUrl, OptionArity::One),
@@ -95,14 +95,15 @@ const DEFINITIONS: [OptionDefinition; 19] = [
     define(&["--no-deps"], OptionKey::NoDeps, OptionArity::Nothing),
 ];
 
-/// What a word of the line is.
+/// The meaning of a word in the line.
 enum LineWord {
     Value,
     Option { definition: &'static OptionDefinition, attached: Option<String> },
     Unknown,
 }
 
-/// Reads the options of a line. `--no-deps` is one of `deps` only, nested files do not know it: `kind` is `None` there.
+/// Parses the options of a line. `--no-deps` is valid only in `deps`, not in nested files: there `kind` is
+/// `None`.
 pub(super) fn parse(words: &[String], kind: Option<RequirementKind>) -> Result<LineOptions, String> {
     let mut options = LineOptions::default();
     let mut unknown: Vec<&str> = Vec::new();
@@ -200,7 +201,7 @@ impl LineOptions {
             OptionKey::NoBinary => self.binary.push((BinaryOption::No, value)),
             OptionKey::OnlyBinary => self.binary.push((BinaryOption::Only, value)),
             OptionKey::TrustedHost => add_sorted(&mut self.trusted_hosts, value),
-            // pip knows which there are.
+            // pip knows the valid ones.
             OptionKey::UseFeature => add_sorted(&mut self.features, value),
             OptionKey::Hash => {
                 if !is_hash(&value) {
@@ -209,7 +210,7 @@ impl LineOptions {
                 add_sorted(&mut self.hashes, value);
             }
             OptionKey::ConfigSettings => self.config_settings.push(value),
-            // tox reads these and then leaves them out, as pip has dropped them.
+            // tox reads these and ignores them, since pip has dropped them.
             OptionKey::InstallOption | OptionKey::GlobalOption => {}
             OptionKey::NoIndex
             | OptionKey::PreferBinary
@@ -268,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_told_in_the_words_of_argparse() {
+    fn errors_are_in_the_words_of_argparse() {
         for (line, expected) in [
             ("--pre something", "unrecognized arguments: something"),
             ("--missing", "unrecognized arguments: --missing"),

@@ -1,4 +1,4 @@
-//! The text of a requirement file.
+//! Loads the text of a requirement file.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -10,12 +10,12 @@ use crate::requirements::encoding;
 
 const MOST_BYTES: u64 = 10 * 1024 * 1024;
 
-/// The schemes tox takes for a URL when they begin a file's name.
+/// Whether a file's name begins with a scheme that tox treats as a URL.
 pub(super) fn has_scheme(name: &str) -> bool {
     ["http:", "https:", "file:"].iter().any(|scheme| starts_with_scheme(name, scheme))
 }
 
-/// Whether the file is one that has to be downloaded.
+/// Whether the file has to be downloaded.
 pub(super) fn is_remote(name: &str) -> bool {
     ["http:", "https:"].iter().any(|scheme| starts_with_scheme(name, scheme))
 }
@@ -24,7 +24,7 @@ fn starts_with_scheme(name: &str, scheme: &str) -> bool {
     name.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
 }
 
-/// What `name` means inside the file at the URL `base`.
+/// The URL of `name` inside the file at the URL `base`.
 pub(super) fn url_join(base: &str, name: &str) -> String {
     if has_scheme(name) {
         return name.to_owned();
@@ -38,7 +38,7 @@ pub(super) fn url_join(base: &str, name: &str) -> String {
     format!("{}{name}", &base[..folder])
 }
 
-/// What a file is known by, whatever links lead to it.
+/// The identity of a file, regardless of links to it.
 pub(super) fn identity(name: &str) -> OsString {
     let path = path_of(name).unwrap_or_else(|_| name.to_owned());
     std::fs::canonicalize(&path).map_or_else(|_| path.into(), PathBuf::into_os_string)

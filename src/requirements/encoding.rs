@@ -1,5 +1,5 @@
-//! How the bytes of a requirement file become a text: by its byte order mark, else by a `# coding:` line, else as UTF-8.
-//! <https://pip.pypa.io/en/stable/reference/requirements-file-format/#encoding>
+//! Decodes the bytes of a requirement file: by its byte order mark, else by a `# coding:` line, else as
+//! UTF-8. <https://pip.pypa.io/en/stable/reference/requirements-file-format/#encoding>
 
 use std::str::Utf8Error;
 use std::sync::LazyLock;
@@ -37,7 +37,7 @@ fn by_mark(bytes: &[u8]) -> Option<String> {
     Some(from_16(rest, u16::from_le_bytes))
 }
 
-/// What one of the first two lines says.
+/// The encoding declared in one of the first two lines.
 fn declared(bytes: &[u8]) -> Option<String> {
     static DECLARATION: LazyLock<BytesRegex> =
         LazyLock::new(|| BytesRegex::new(r"(?-u)coding[:=]\s*([-\w.]+)").expect("the pattern is valid"));
@@ -50,7 +50,7 @@ fn declared(bytes: &[u8]) -> Option<String> {
 enum Encoding {
     Utf8,
     Ascii,
-    /// Latin-1, and whatever else has ASCII's characters where ASCII has them: nothing but comments has others.
+    /// Latin-1, and all other supersets of ASCII: other characters occur only in comments.
     AsciiBased,
 }
 
@@ -91,7 +91,7 @@ impl Encoding {
     }
 }
 
-/// The error as Python words it.
+/// The error in Python's words.
 fn not_utf8(error: Utf8Error, bytes: &[u8]) -> String {
     let at = error.valid_up_to();
     let length = error.error_len().unwrap_or(bytes.len() - at);
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn files_are_read_in_the_encoding_their_mark_says() {
+    fn files_are_read_in_the_encoding_of_their_mark() {
         for bytes in [
             b"art".to_vec(),
             b"\xef\xbb\xbfart".to_vec(),

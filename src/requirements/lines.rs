@@ -1,4 +1,4 @@
-//! From text to logical lines: continuations joined, comments taken out, variables filled in.
+//! Splits text into logical lines: joins continuations, removes comments, fills in variables.
 
 use crate::model::EnvVariables;
 use crate::python_text::quote::split_lines;
@@ -8,7 +8,7 @@ use crate::requirements::arguments;
 use crate::requirements::arguments::LineOptions;
 use crate::requirements::redact::SecretValues;
 
-/// The options that take a value, of which tox allows the value to follow without a space.
+/// The options that take a value, which in tox may follow without a space.
 const ONE_VALUE: [&str; 14] = [
     "-i",
     "--index-url",
@@ -26,10 +26,10 @@ const ONE_VALUE: [&str; 14] = [
     "--no-binary",
 ];
 
-/// Those whose value is a path, in which blanks need no quotes.
+/// The ones among them whose value is a path, in which spaces need no quotes.
 const PATH_VALUE: [&str; 8] = ["-c", "--constraint", "-r", "--requirement", "-f", "--find-links", "-e", "--editable"];
 
-/// The text of a setting in the form its lines are parsed and shown in.
+/// The text of a setting in the form in which its lines are parsed and shown.
 pub(super) fn normalize(text: &str, kind: RequirementKind) -> Result<String, String> {
     let joined = text.replace('\r', "").replace("\\\n", "");
     let mut lines: Vec<String> = split_lines(&joined).into_iter().map(normalize_line).collect();
@@ -63,7 +63,7 @@ fn normalize_line(line: &str) -> String {
         let Some(rest) = line.strip_prefix(option) else { continue };
         let Some(blank) = rest.chars().next().filter(|follows| follows.is_whitespace()) else { continue };
         let value = &rest[blank.len_utf8()..];
-        // What is in quotes keeps its blanks as it is.
+        // Spaces in quotes stay as they are.
         if !value.trim_start().starts_with(['\'', '"']) {
             line = format!("{option} {}", with_escaped_blanks(value));
         }
@@ -97,7 +97,7 @@ pub(super) fn logical_lines(content: &str) -> Vec<(usize, String)> {
         }
         let (number, mut joined) = pending.take().unwrap_or((index + 1, String::new()));
         if is_comment {
-            // Behind what was joined, a comment is only one after a blank.
+            // In joined lines, a comment begins only after a space.
             joined.push(' ');
         }
         joined.push_str(line);
@@ -111,7 +111,8 @@ pub(super) fn logical_lines(content: &str) -> Vec<(usize, String)> {
     result
 }
 
-/// The line without its comment and the blanks around: a `#` at the start or after a blank that is not escaped.
+/// The line without its comment and surrounding spaces: a `#` at the start or after a space that is not
+/// escaped.
 pub(super) fn without_comment(line: &str) -> &str {
     for (at, _) in line.match_indices('#') {
         let mut before = line[..at].chars().rev();
@@ -127,7 +128,7 @@ pub(super) fn without_comment(line: &str) -> &str {
     line.trim()
 }
 
-/// Every `${NAME}` of the line, with where it stands.
+/// Every `${NAME}` of the line, with its position.
 fn references(line: &str) -> impl Iterator<Item = (usize, &str)> {
     line.match_indices("${").filter_map(|(at, _)| {
         let rest = &line[at + 2..];
@@ -150,7 +151,7 @@ pub(super) fn expand(line: &str, variables: &EnvVariables, secrets: &mut SecretV
     expanded
 }
 
-/// Refuses a line in which filling in variables added options or arguments, unless it is one variable and nothing else.
+/// Refuses a line in which variables added options or arguments, unless it consists of one variable.
 pub(super) fn check_expansion(line: &str, expanded: &str) -> Result<(), String> {
     let mut marked = String::new();
     let mut copied = 0;
@@ -171,7 +172,7 @@ pub(super) fn check_expansion(line: &str, expanded: &str) -> Result<(), String> 
     check_tokens(&before, &tokens(&split_lines(expanded))?)
 }
 
-/// As [`check_expansion`], for what a setting's own substitutions brought; `marked` has marks in their places.
+/// Like [`check_expansion`], for a setting's own substitutions; `marked` has marks around them.
 pub(super) fn check_substitution(marked: &str, substituted: &str) -> Result<(), String> {
     let of_text = |text: &str| {
         let lines = logical_lines(&normalize(text, RequirementKind::Deps)?);
@@ -201,11 +202,11 @@ fn tokens(lines: &[&str]) -> Result<Vec<Vec<String>>, String> {
     lines.iter().map(line).collect()
 }
 
-/// Whether `expanded` is `token` with anything in place of its marks.
+/// Whether `expanded` is `token` with any text in place of its marks.
 fn fits(token: &str, expanded: &str) -> bool {
     let mut pieces = token.split('\0');
     let Some(mut rest) = pieces.next().and_then(|first| expanded.strip_prefix(first)) else { return false };
-    // Between two marks stands the place of a variable, then the text that follows it.
+    // Between two marks is a variable, then the text that follows it.
     let mut following: Vec<&str> = pieces.skip(1).step_by(2).collect();
     let Some(last) = following.pop() else { return rest.is_empty() };
     for piece in following {
@@ -217,8 +218,8 @@ fn fits(token: &str, expanded: &str) -> bool {
     rest.ends_with(last)
 }
 
-/// Parts a line before its first word that begins with a dash: only what follows is split by quoting rules, as these
-/// would damage markers.
+/// Splits a line before its first word that begins with a dash: only the rest is split by quoting rules, as
+/// these would damage markers.
 pub(super) fn break_off_options(line: &str) -> (&str, &str) {
     let mut at = 0;
     for word in line.split(' ') {
@@ -269,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_lose_comments_and_gain_what_continues_them() {
+    fn comments_are_removed_and_continued_lines_joined() {
         let lines = logical_lines("# c\na \\\n b # d\n\nc#d\ne\\ #f\ng \\\n # h\ni \\");
         let expected = [(2, "a  b"), (5, "c#d"), (6, r"e\ #f"), (7, "g"), (9, "i")];
         assert_eq!(lines, expected.map(|(number, line)| (number, line.to_owned())));

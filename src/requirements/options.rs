@@ -1,4 +1,4 @@
-//! The options of all lines together, merged as pip merges them.
+//! Merges the options of all lines as pip does.
 
 use std::collections::BTreeSet;
 
@@ -25,7 +25,7 @@ impl MergedOptions {
         self.0.is_empty()
     }
 
-    /// Whether requirement or constraint files are named.
+    /// Whether there are requirement or constraint files.
     pub(super) fn names_files(&self) -> bool {
         self.get("requirements").is_some() || self.get("constraints").is_some()
     }
@@ -48,7 +48,7 @@ impl MergedOptions {
         }
     }
 
-    /// Adds what is not there yet.
+    /// Adds missing values.
     fn extend<'v>(&mut self, name: &'static str, values: impl IntoIterator<Item = &'v String>) {
         for value in values {
             let mut list = self.list(name).map(<[String]>::to_vec).unwrap_or_default();
@@ -93,7 +93,7 @@ impl MergedOptions {
         }
     }
 
-    /// Once `--no-index` is given, no index counts, wherever it is named.
+    /// After `--no-index` all indexes are ignored, wherever they are.
     fn merge_indexes(&mut self, line: &LineOptions) {
         let mut urls = self.list("index_url").map(<[String]>::to_vec);
         if line.no_index || urls.as_ref().is_some_and(Vec::is_empty) {
@@ -117,7 +117,7 @@ impl MergedOptions {
         }
     }
 
-    /// pip keeps one set per option over all lines, and a later value can take out names of an earlier one.
+    /// pip keeps one set per option over all lines, and a later value can remove names of an earlier one.
     fn merge_binary(&mut self, line: &[(BinaryOption, String)]) {
         for name in ["no_binary", "only_binary"] {
             if self.get(name).is_none() {
@@ -144,7 +144,7 @@ impl MergedOptions {
         }
     }
 
-    /// As arguments for pip, those of one option together.
+    /// As arguments for pip, grouped by option.
     pub(super) fn groups(&self) -> Vec<Vec<String>> {
         let mut groups: Vec<Vec<String>> = Vec::new();
         self.valued(&mut groups, "requirements", "-r");
@@ -165,7 +165,7 @@ impl MergedOptions {
         self.flag(&mut groups, "prefer_binary", "--prefer-binary");
         self.flag(&mut groups, "require_hashes", "--require-hashes");
         self.valued(&mut groups, "features_enabled", "--use-feature");
-        // pip drops the names of an earlier `--no-binary` at `--only-binary :all:`, so that one goes first.
+        // pip drops the names of an earlier `--no-binary` at `--only-binary :all:`, so that one comes first.
         let binary = [("no_binary", "--no-binary"), ("only_binary", "--only-binary")];
         let all = matches!(self.get("only_binary"), Some(OptionValue::Set(names)) if names.contains(":all:"));
         for (name, option) in if all { [binary[1], binary[0]] } else { binary } {
@@ -188,7 +188,7 @@ impl MergedOptions {
         }
     }
 
-    /// As tox stores them: `name=value` with the value as Python shows it.
+    /// In tox's stored form: `name=value` with the value as shown by Python.
     pub(super) fn stored(&self) -> Vec<String> {
         let stored = self.0.iter().map(|(name, value)| match value {
             OptionValue::Flag => format!("{name}=True"),

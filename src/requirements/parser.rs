@@ -1,4 +1,4 @@
-//! Walks a requirements text and the files it names.
+//! Reads a requirements text and all files it names.
 
 use std::ffi::OsString;
 use std::rc::Rc;
@@ -16,7 +16,7 @@ use crate::requirements::options::MergedOptions;
 use crate::requirements::redact::SecretValues;
 use crate::requirements::requirement::{ParsedRequirement, RequirementContent};
 
-/// Everything that was read.
+/// The result of reading.
 #[derive(Default)]
 struct ParsedRequirements {
     requirements: Vec<ParsedRequirement>,
@@ -24,11 +24,11 @@ struct ParsedRequirements {
 }
 
 struct RequirementFileWalk<'a> {
-    /// The file the text of the setting counts as; paths are relative to its folder.
+    /// The path that stands for the text of the setting; paths are relative to its folder.
     setting_file: String,
     kind: RequirementKind,
     variables: &'a EnvVariables,
-    /// Whether the files that are named are read.
+    /// Whether nested files are read.
     nested: bool,
     secrets: SecretValues,
     /// How many files were read.
@@ -37,13 +37,13 @@ struct RequirementFileWalk<'a> {
     parsed: ParsedRequirements,
 }
 
-/// How many files a setting may come to, each as often as it is named.
+/// The maximum number of files for a setting, counting repeated ones each time.
 const MOST_FILES: usize = 10_000;
 
 /// A text that is being read.
 struct Open {
     file: Rc<str>,
-    /// The file itself, whatever links and `..` lead to it.
+    /// The identity of the file, regardless of links and `..`.
     identity: OsString,
     is_constraint: bool,
     kind: Option<RequirementKind>,
@@ -76,7 +76,7 @@ impl<'a> RequirementFileWalk<'a> {
         }
     }
 
-    /// Reads the setting once, with or without the files it names.
+    /// Reads the setting once, with or without nested files.
     fn setting(&mut self, normalized: &str, nested: bool) -> Result<ParsedRequirements, ConfigError> {
         self.nested = nested;
         self.files = 0;
@@ -93,8 +93,8 @@ impl<'a> RequirementFileWalk<'a> {
         Ok(parsed)
     }
 
-    /// Reads a text and the files that it names, each where it is named: a stack of its own, since files may name files a
-    /// thousand times over.
+    /// Reads a text and its nested files, each where it is named. It uses a stack of its own, since files may
+    /// be nested a thousand times.
     fn text(
         &mut self,
         text: &str,
@@ -130,7 +130,7 @@ impl<'a> RequirementFileWalk<'a> {
         Ok(())
     }
 
-    /// Adds what a line says; returns the file that it names, and whether as a constraint.
+    /// Adds the content of a line; returns the file that it names, and whether it is a constraint.
     fn line(
         &mut self,
         requirement: &str,
@@ -208,7 +208,7 @@ impl<'a> RequirementFileWalk<'a> {
         }
     }
 
-    /// What may not stand in a setting although it may in a file.
+    /// Refuses content that is valid in a file but not in a setting.
     fn check(&self, requirement: &ParsedRequirement) -> Result<(), ConfigError> {
         let message = match self.kind {
             RequirementKind::Deps => {
@@ -239,7 +239,8 @@ impl<'a> RequirementFileWalk<'a> {
         self.locate(ConfigError::value(self.secrets.mask(message.into())), file, line)
     }
 
-    /// Adds the place, which is only known in files: the lines of a setting are not those of the configuration.
+    /// Adds the location, which is only known in files: the lines of a setting are not those of the
+    /// configuration.
     fn locate(&self, error: ConfigError, file: &str, line: usize) -> ConfigError {
         if file == self.setting_file {
             return error;
@@ -289,7 +290,8 @@ fn as_arguments(parsed: &ParsedRequirements) -> Vec<String> {
     requirements.chain(parsed.options.groups().into_iter().flatten()).collect()
 }
 
-/// `argument` as one word, with the backslashes that tox writes where Python's `shlex.quote` would write quotes.
+/// `argument` as one word, with the backslashes that tox writes where Python's `shlex.quote` would write
+/// quotes.
 fn escape(argument: &str) -> String {
     if argument.is_empty() {
         return "''".to_owned();
@@ -340,7 +342,7 @@ pub(super) fn display_lines(
     Ok(shown)
 }
 
-/// The options of a line that says nothing else; `None` for any other line.
+/// The options of a line that contains nothing else; `None` for any other line.
 fn global_options(line: &str, kind: RequirementKind) -> Result<Option<LineOptions>, String> {
     let line = lines::without_comment(line);
     if line.is_empty() {
@@ -361,21 +363,21 @@ mod tests {
     use super::*;
 
     struct RequirementFolder {
-        place: tempfile::TempDir,
+        folder: tempfile::TempDir,
         root: PathBuf,
         variables: EnvVariables,
     }
 
     impl RequirementFolder {
         fn new(files: &[(&str, &str)]) -> std::io::Result<Self> {
-            let place = tempfile::tempdir()?;
-            let root = place.path().canonicalize()?;
+            let folder = tempfile::tempdir()?;
+            let root = folder.path().canonicalize()?;
             for (name, content) in files {
                 let file = root.join(name);
                 std::fs::create_dir_all(file.parent().unwrap_or(&root))?;
                 std::fs::write(file, content)?;
             }
-            Ok(Self { place, root, variables: EnvVariables::default() })
+            Ok(Self { folder, root, variables: EnvVariables::default() })
         }
 
         fn read(&self, text: &str, kind: RequirementKind) -> Result<ParsedRequirementFile, ConfigError> {
@@ -411,7 +413,7 @@ mod tests {
         assert_eq!(read.nested_options, ["pre=True", "no_binary=x,y"]);
         assert_eq!(read.requirements, ["A>=1", "a>=1", "b", "./here", "-e ./pkg[t]", "-c B[x]==1"]);
         assert_eq!(read.constraint_lines, ["A>=1", "a>=1", "b", "B[x]==1"]);
-        drop(folder.place);
+        drop(folder.folder);
         Ok(())
     }
 
@@ -428,7 +430,7 @@ mod tests {
     }
 
     #[test]
-    fn what_secret_variables_hold_is_used_and_not_stored() -> anyhow::Result<()> {
+    fn values_of_secret_variables_are_used_and_not_stored() -> anyhow::Result<()> {
         let mut folder =
             RequirementFolder::new(&[("n.txt", "-i https://ci:${TOKEN}@${HOST}/s\nhttps://${TOKEN}@h/a.whl")])?;
         folder.variables.set("TOKEN", "magic");
@@ -442,7 +444,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_told_in_the_words_of_tox_with_the_nested_place() -> anyhow::Result<()> {
+    fn errors_are_in_the_words_of_tox_with_the_nested_location() -> anyhow::Result<()> {
         let hash = format!("sha256:{}", "0".repeat(64));
         let folder = RequirementFolder::new(&[
             ("loop.txt", "-r loop.txt"),
@@ -450,7 +452,7 @@ mod tests {
             ("c.txt", ""),
             ("hash.txt", &format!("a --hash {hash}")),
         ])?;
-        for (kind, text, message, place) in [
+        for (kind, text, message, location) in [
             (RequirementKind::Deps, "-r", "argument -r/--requirement: expected one argument", None),
             (RequirementKind::Deps, "--pre", "no dependencies", None),
             (RequirementKind::Deps, "-i 'x", "No closing quotation", None),
@@ -483,7 +485,7 @@ mod tests {
             let Err(error) = folder.read(text, kind) else { anyhow::bail!("{text} was taken") };
             assert_eq!(folder.masked(&error.message), message, "{text}");
             let found = error.location.map(|location| (folder.masked(&location.file.to_string_lossy()), location.line));
-            assert_eq!(found, place.map(|(file, line)| (format!("ROOT/{file}"), line)), "{text}");
+            assert_eq!(found, location.map(|(file, line)| (format!("ROOT/{file}"), line)), "{text}");
         }
         assert_eq!(folder.deps("-r hash.txt")?.requirements, [format!("a --hash {hash}")]);
         Ok(())
@@ -521,7 +523,7 @@ mod tests {
             for kind in [RequirementKind::Deps, RequirementKind::Constraints] {
                 let shown = display_lines(&text, kind, &variables).is_ok();
                 let normalized = lines::normalize(&text.text, kind).unwrap_or_default();
-                // What can be shown can be installed; the other way round, a line that only its successor completes cannot
+                // Text that can be shown can be installed; but a line that only the next one completes cannot
                 // be shown, as in tox.
                 proptest::prop_assert!(!shown || RequirementFileWalk::of(&text, kind, &variables).setting(&normalized, false).is_ok());
                 let _ = requirements(&text, kind, &variables);

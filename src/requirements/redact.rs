@@ -1,4 +1,4 @@
-//! Masks what looks like a secret, with tox's notion of what does.
+//! Masks secrets, by tox's rules for recognizing them.
 
 use std::collections::BTreeMap;
 
@@ -14,12 +14,12 @@ fn stars(text: &str) -> String {
     "*".repeat(text.chars().count())
 }
 
-/// Values of variables that were filled in and may not show.
+/// Values of filled-in variables that must not be shown.
 #[derive(Debug, Default)]
 pub(super) struct SecretValues(BTreeMap<String, String>);
 
 impl SecretValues {
-    /// Remembers `value` when `name` sounds secret.
+    /// Adds `value` if `name` looks like that of a secret.
     pub(super) fn learn(&mut self, name: &str, value: &str) {
         if sounds_secret(name) {
             self.0.insert(value.to_owned(), stars(value));
@@ -35,7 +35,7 @@ impl SecretValues {
     }
 }
 
-/// An argument nobody knows, as an error message may show it.
+/// An unknown argument, masked for an error message.
 pub(super) fn unknown_argument(argument: &str) -> String {
     let argument = without_credentials(argument);
     let mut searched = 0;

@@ -11,7 +11,7 @@ const VERSION_CONTROL: [&str; 7] = ["ftp", "ssh", "git", "hg", "bzr", "sftp", "s
 pub(super) enum RequirementContent {
     /// With its printed form.
     Named(Requirement, String),
-    /// A path or URL, or what is no requirement at all; the installer will say so.
+    /// A path or URL, or invalid text, which the installer will report.
     Other(String),
     /// A file behind a URL that the installer reads.
     RemoteFile(String),
@@ -63,7 +63,7 @@ fn has_version_operator(text: &str) -> bool {
     text.contains(['<', '>']) || ["==", "!=", "~="].iter().any(|operator| text.contains(operator))
 }
 
-/// The path as pip gets it: relative to `root` where it is inside, without extras sorted into it.
+/// The path as passed to pip: relative to `root` if it is inside, without sorting its extras.
 fn local_path(text: &str, root: &Path) -> String {
     let (folder, name) = path::split_name(text);
     let (path, extras) = match split_extras(&name) {
@@ -75,7 +75,7 @@ fn local_path(text: &str, root: &Path) -> String {
         Ok(inside) if inside.as_os_str().is_empty() => ".".to_owned(),
         Ok(inside) => {
             let inside = inside.display().to_string();
-            // What could be taken for a name or an option is marked as a path.
+            // A path that looks like a name or an option is marked as a path.
             if inside.contains('/') && !inside.starts_with('-') { inside } else { format!("./{inside}") }
         }
         Err(_) => resolved.display().to_string(),
@@ -86,7 +86,7 @@ fn local_path(text: &str, root: &Path) -> String {
     result
 }
 
-/// `name[b,a]` as `name` and its sorted extras; `None` when it does not end in a list of extras.
+/// `name[b,a]` as `name` and its sorted extras; `None` if it does not end in a list of extras.
 fn split_extras(name: &str) -> Option<(&str, Vec<&str>)> {
     let open = name.rfind('[')?;
     let list = name[open + 1..].strip_suffix(']')?;
@@ -95,7 +95,7 @@ fn split_extras(name: &str) -> Option<(&str, Vec<&str>)> {
         return None;
     }
     let mut extras: Vec<&str> = list.split(',').map(str::trim).filter(|extra| !extra.is_empty()).collect();
-    // At most the last character may be other than a letter or digit.
+    // Only the last character may be other than a letter or digit.
     let valid = |extra: &&str| {
         let start = &extra[..extra.len() - 1];
         start.bytes().all(|byte| byte.is_ascii_alphanumeric()) && !extra.ends_with(char::is_whitespace)
@@ -108,7 +108,7 @@ fn split_extras(name: &str) -> Option<(&str, Vec<&str>)> {
 }
 
 impl ParsedRequirement {
-    /// Whether it says more than what is required.
+    /// Whether it has options besides the requirement.
     pub(super) fn has_options(&self) -> bool {
         self.is_editable || !self.hashes.is_empty() || !self.config_settings.is_empty()
     }
@@ -152,7 +152,8 @@ impl ParsedRequirement {
         (group, kind, self.content.text().to_lowercase(), options)
     }
 
-    /// As a line of a constraints file: pip takes no extras there, nothing editable and nothing without a name.
+    /// As a line of a constraints file: pip accepts no extras there, nothing editable and nothing without a
+    /// name.
     pub(super) fn constraint_line(&self) -> Option<String> {
         if self.is_constraint {
             return self.stored().strip_prefix("-c ").map(|line| match self.content {

@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_depended_on_or_not_there_is_an_error() {
+    fn an_unknown_service_or_field_is_an_error() {
         let message = |text: &str| fill(text, &instances()).unwrap_err().message;
         assert_eq!(message("{service:cache:url}"), "`{service:cache:…}` names `cache`, which is not in `depends`");
         assert_eq!(message("{service:my-db.1:nope}"), "`my-db.1` has no field `nope`");

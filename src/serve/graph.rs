@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_brings_in_what_it_needs_and_nothing_else() {
+    fn a_request_includes_exactly_its_dependencies() {
         let all = vec![
             service("db", &["migrate"]),
             job("migrate", &["lint"]),
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn what_prepares_services_counts_for_those_that_use_them_and_else_is_order() {
+    fn jobs_prepare_services_for_their_users_and_otherwise_mean_order() {
         let all = vec![
             service("db", &[]),
             service("api", &["db"]),

@@ -199,13 +199,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_for_all_is_one_whatever_names_a_client_gives() {
+    fn shared_instances_ignore_a_clients_names() {
         let list: &[(&str, Share, u32, &[&str])] = &[("api", Share::Run, 1, &["db"]), ("db", Share::Run, 1, &[])];
         assert_eq!(expanded(list, Some("gw0"), Some("t")), ["api < db", "db < "]);
     }
 
     #[test]
-    fn what_depends_on_something_of_a_worker_is_of_that_worker_jobs_included() {
+    fn dependents_of_a_workers_instance_are_the_workers_too() {
         let list: &[(&str, Share, u32, &[&str])] = &[
             ("api", Share::Run, 1, &["migrate", "cache"]),
             ("cache", Share::Run, 1, &[]),
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn several_instances_are_numbered_and_the_first_stands_for_all() {
+    fn several_instances_are_numbered_and_the_first_represents_all() {
         let list: &[(&str, Share, u32, &[&str])] = &[("lb", Share::Run, 1, &["web"]), ("web", Share::Worker, 2, &[])];
         assert_eq!(expanded(list, None, None), ["lb < web web@2", "web < ", "web@2 < "]);
         assert_eq!(expanded(list, Some("gw0"), None), ["lb@gw0 < web@gw0 web@gw0.2", "web@gw0 < ", "web@gw0.2 < "]);

@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn blocks_become_whole_lines_and_a_line_without_an_end_comes_in_parts() {
+    fn blocks_become_whole_lines_and_endless_lines_are_split() {
         let mut shown: Vec<Vec<u8>> = Vec::new();
         let mut lines = Lines::default();
         for block in [&b"a\nb"[..], b"c", b"d\n\ne\nf"] {

@@ -79,7 +79,7 @@ pub fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     Ok(file)
 }
 
-/// The content of a record; `None` if there is none.
+/// The content of a record; `None` if it does not exist.
 pub fn read(path: &Path) -> Option<Vec<u8>> {
     let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path).ok()?;
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_others_may_enter_is_closed_and_what_is_not_a_folder_refused() {
+    fn an_open_folder_is_closed_and_a_file_in_its_place_refused() {
         let folder = tempfile::tempdir().unwrap();
         let open = folder.path().join("open");
         std::fs::create_dir(&open).unwrap();

@@ -317,7 +317,7 @@ fn by_log(service: &mut ServiceSettings) {
 }
 
 #[test]
-fn services_start_after_and_stop_before_what_they_depend_on() {
+fn services_start_after_and_stop_before_their_dependencies() {
     let mut fixture = SupervisorFixture::new()
         .service("app", &["d*"], &noted("app"), by_log)
         .service("db", &["base"], &noted("db"), by_log)
@@ -435,7 +435,7 @@ fn a_service_that_exits_early_is_an_error_with_its_last_lines() {
 }
 
 #[test]
-fn a_service_that_is_never_ready_fails_after_its_time() {
+fn a_service_that_is_never_ready_fails_after_its_timeout() {
     let mut fixture = SupervisorFixture::new().service("slow", &[], "echo thinking; exec sleep 1000", |service| {
         service.ready = Some("log:never".into());
         service.ready_timeout = Duration::from_millis(200);
@@ -446,7 +446,7 @@ fn a_service_that_is_never_ready_fails_after_its_time() {
 }
 
 #[test]
-fn a_program_that_cannot_be_started_says_why() {
+fn a_failed_start_is_reported_with_its_reason() {
     let mut fixture =
         SupervisorFixture::new().service("a", &[], "", |service| service.serve = "./no-such-program".into());
     let failure = fixture.failure();
@@ -504,7 +504,7 @@ fn commands_run_before_a_service_starts_and_after_it_has_stopped() {
 }
 
 #[test]
-fn a_service_gets_its_ports_and_the_addresses_of_those_it_depends_on() {
+fn a_service_gets_its_ports_and_its_dependencies_addresses() {
     let script = "echo \"$@\" $ENVO_MY_DB_URL $ADDRESS > seen; echo listening on port 1; exec sleep 1000";
     let mut fixture = SupervisorFixture::new()
         .service("my-db", &[], "exec sleep 1000", |service| {
@@ -527,7 +527,7 @@ fn a_service_gets_its_ports_and_the_addresses_of_those_it_depends_on() {
 }
 
 #[test]
-fn a_failure_after_ready_ends_what_is_served() {
+fn a_failure_after_readiness_ends_the_services() {
     let mut fixture = SupervisorFixture::new().service("db", &[], &noted("db"), by_log).service(
         "a",
         &["db"],
@@ -555,7 +555,7 @@ fn a_service_that_fails_is_started_again_when_it_asks_for_it() {
 }
 
 #[test]
-fn an_interrupt_ends_what_is_served_in_order_and_is_no_failure() {
+fn an_interrupt_stops_services_in_order_and_is_not_a_failure() {
     let script = format!("echo started > gate\n{}", noted("a"));
     let mut fixture =
         SupervisorFixture::new().service("db", &[], &noted("db"), by_log).service("a", &["db"], &script, by_log);

@@ -1,4 +1,4 @@
-//! Helper programs that are run to their end for what they say, with limits for those that never end or never stop.
+//! Runs helper programs for their output, with limits for programs that never end or never stop writing.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -15,15 +15,15 @@ use crate::execute::process::{ChildOutput, ChildProcess, ProcessGrouping, Spawn}
 use crate::execute::tree;
 use crate::model::EnvVariables;
 
-/// How long a program may take to say what it is, and how much it may write. Slow disks and busy machines included: one
-/// that takes longer, or says more, never ends.
+/// How long a program may take to report facts about itself, and how much it may write. Generous enough for
+/// slow disks and busy machines: a program beyond it never ends.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(60);
 const LARGEST_ANSWER: usize = 16 * 1024 * 1024;
 
-/// How much a helper program may write that takes its time, such as an installer or a resolver.
+/// How much a slow helper program such as an installer or a resolver may write.
 const LARGEST_OUTPUT: usize = 64 * 1024 * 1024;
 
-/// What a helper program has said.
+/// The output of a helper program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Said {
     /// Minus the number of the signal that ended it.
@@ -32,42 +32,45 @@ pub struct Said {
     pub error: Vec<u8>,
 }
 
-/// What ends a helper program before it ends by itself.
+/// The limits that end a helper program before it ends by itself.
 #[derive(Debug, Clone, Copy, Default)]
 struct Limits<'a> {
     interrupt: Option<&'a Interrupt>,
     time: Option<Duration>,
-    /// Of each of its streams.
+    /// For each of its streams.
     bytes: Option<usize>,
 }
 
-/// Runs a helper program to its end, without input and however long that takes.
+/// Runs a helper program to its end, without input and without a time limit.
 ///
 /// # Errors
-/// When it cannot be started or read from. A failing exit code is not an error.
+///
+/// It cannot be started or read from. A failing exit code is not an error.
 #[cfg(test)]
 pub fn capture(program: &Path, arguments: &[&OsStr], variables: &EnvVariables) -> io::Result<Said> {
     run(Spawn::new(program, arguments.iter().copied(), variables.clone()), Limits::default())
 }
 
-/// Asks a program about itself, without input. It is killed, with all that it started, when it takes longer or says more
-/// than any such program would.
+/// Asks a program about itself, without input. It is killed, with all that it started, if it takes longer or
+/// writes more than any such program would.
 ///
 /// # Errors
-/// When it cannot be started or read from, or was killed; the error says why, and not of which program.
+///
+/// It cannot be started or read from, or was killed; the error contains the reason, but not the program's
+/// name.
 pub fn ask(program: &Path, arguments: &[&OsStr], variables: &EnvVariables) -> io::Result<Said> {
     ask_within(program, arguments, variables, ANSWER_PATIENCE)
 }
 
 fn ask_within(program: &Path, arguments: &[&OsStr], variables: &EnvVariables, time: Duration) -> io::Result<Said> {
     let mut spawn = Spawn::new(program, arguments.iter().copied(), variables.clone());
-    // Not every verb listens to signals while it asks, and one that is killed cannot.
+    // Not every command handles signals meanwhile, and one that is killed cannot.
     spawn.dies_with_parent = true;
     run(spawn, Limits { time: Some(time), bytes: Some(LARGEST_ANSWER), ..Limits::default() })
 }
 
-/// Runs a helper program that may take long: it is killed, with all that it started, when the user wants to stop. Returns
-/// its exit code and what it wrote to standard error; its input is empty and its standard output is discarded.
+/// Runs a helper program that may take long: it is killed, with all that it started, if the user interrupts.
+/// Returns its exit code and its standard error; its input is empty and its standard output is discarded.
 pub fn run_until_interrupt(
     program: &Path,
     arguments: &[&OsStr],
@@ -80,8 +83,8 @@ pub fn run_until_interrupt(
     Ok((code, text))
 }
 
-/// Runs a helper program to its end, or kills it, with all that it started, when the user wants to stop. Returns its exit
-/// code and what it wrote to standard output and standard error, as far as `spawn` has pipes there.
+/// Runs a helper program to its end, or kills it, with all that it started, if the user interrupts. Returns
+/// its exit code, standard output and standard error, as far as `spawn` has pipes for them.
 pub fn finish_or_kill(mut spawn: Spawn, interrupt: &Interrupt) -> io::Result<(i32, Vec<u8>, Vec<u8>)> {
     spawn.grouping = ProcessGrouping::Group;
     spawn.dies_with_parent = true;
@@ -92,8 +95,8 @@ pub fn finish_or_kill(mut spawn: Spawn, interrupt: &Interrupt) -> io::Result<(i3
     Ok((said.code, said.out, said.error))
 }
 
-/// [`finish_or_kill`] for a program that fetches something: it is killed, too, when it takes longer than `time` or prints more than
-/// `bytes`.
+/// [`finish_or_kill`] for a program that downloads something: it is also killed if it takes longer than
+/// `time` or writes more than `bytes`.
 pub fn finish_within(
     mut spawn: Spawn,
     interrupt: &Interrupt,
@@ -128,7 +131,7 @@ fn read_to_end(child: &mut ChildProcess, limits: Limits<'_>) -> io::Result<[Vec<
     let notice = limits.interrupt.and_then(|interrupt| interrupt.notice(0));
     let (mut out, mut error) = (PipeBuffer::of(child.stdout.take()), PipeBuffer::of(child.stderr.take()));
     let mut runs = true;
-    // One thread for all of it: starting others takes as long as what they would do.
+    // One thread for everything: starting more would take as long as their work.
     while runs || out.pipe.is_some() || error.pipe.is_some() {
         let mut awaited = Vec::with_capacity(4);
         awaited.extend(runs.then(|| (AwaitedChild::Exit, ended.as_fd())));
@@ -147,7 +150,7 @@ fn read_to_end(child: &mut ChildProcess, limits: Limits<'_>) -> io::Result<[Vec<
     Ok([out.text, error.text])
 }
 
-/// What a helper program is waited for with.
+/// What the loop waits for.
 #[derive(Debug, Clone, Copy)]
 enum AwaitedChild {
     Exit,
@@ -156,7 +159,7 @@ enum AwaitedChild {
     Error,
 }
 
-/// Waits until at least one of them has come, and not longer than for a time that ends then.
+/// Waits until at least one of them is ready, or until the deadline.
 fn ready(
     awaited: &[(AwaitedChild, BorrowedFd<'_>)],
     until: Option<(Duration, Instant)>,
@@ -179,9 +182,9 @@ fn ready(
     Ok(came.map(|(_, (one, _))| *one).collect())
 }
 
-/// What comes out of a pipe, as far as it has come.
+/// The output from a pipe so far.
 struct PipeBuffer {
-    /// `None`: it is at its end.
+    /// `None` at its end.
     pipe: Option<File>,
     text: Vec<u8>,
 }
@@ -191,7 +194,7 @@ impl PipeBuffer {
         Self { pipe, text: Vec::new() }
     }
 
-    /// Reads once, which does not wait where there is something to read.
+    /// Reads once, which does not block if there is something to read.
     fn read_available(&mut self, most: Option<usize>) -> io::Result<()> {
         let mut part = [0; 16 * 1024];
         let Some(pipe) = &mut self.pipe else { return Ok(()) };
@@ -247,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_helper_ends_with_all_it_started_when_the_user_wants_to_stop() {
+    fn an_interrupt_ends_a_helper_with_all_it_started() {
         let interrupt = Interrupt::default();
         let run = |script: &str| {
             let arguments = [OsStr::new("-c"), OsStr::new(script)];

@@ -1,5 +1,6 @@
-//! Which open files a child gets, and how many a process may have. A child has 0 to 2 and what it is meant to have:
-//! whatever the caller of envo left open (a lock, a pipe that somebody reads to its end) is not for it.
+//! Controls which open files a child inherits, and how many a process may have. A child gets 0 to 2 and the
+//! ones meant for it: a descriptor that envo itself inherited (a lock, a pipe that is read to its end) is
+//! not.
 
 use std::io;
 use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
@@ -9,28 +10,29 @@ use std::sync::OnceLock;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// The number of the first open file that is not a standard stream, and of the first socket a service gets by the
-/// convention of systemd.
+/// The number of the first open file that is not a standard stream, and of the first socket a service
+/// inherits by the convention of systemd.
 pub const FIRST: i32 = 3;
 
 /// The limit this process was started with, if it has raised it.
 static STARTED_WITH: OnceLock<Rlimit> = OnceLock::new();
 
-/// Marks whatever is open from the number `first` on to be closed in programs that this process starts, now and later.
+/// Marks all descriptors from the number `first` on to be closed in programs that this process starts, now
+/// and later.
 pub(super) fn close_in_children(first: i32) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     {
         let (first, last) = (first.unsigned_abs(), u32::MAX);
-        // SAFETY: the call reads no memory of this process, and a descriptor that is so marked stays usable in it.
+        // SAFETY: the call reads no memory of this process, and a marked descriptor stays usable in it.
         if unsafe { libc::syscall(libc::SYS_close_range, first, last, libc::CLOSE_RANGE_CLOEXEC) } == 0 {
             return Ok(());
         }
-        // Kernels before 5.11 and some sandboxes do not know the call.
+        // Kernels before 5.11 and some sandboxes do not have the call.
     }
     mark_each(first)
 }
 
-/// The same one by one, for systems that list what is open.
+/// The same one by one, for systems that list open descriptors.
 fn mark_each(first: i32) -> io::Result<()> {
     for entry in std::fs::read_dir("/dev/fd")? {
         let number = entry?.file_name().to_str().and_then(|name| name.parse::<i32>().ok());
@@ -43,23 +45,23 @@ fn mark_each(first: i32) -> io::Result<()> {
     Ok(())
 }
 
-/// Raises the number of files this process may have open as far as the system lets it. What it starts has the number of
-/// before: programs that look at each possible descriptor, or use `select`, work with few only.
+/// Raises the number of files this process may have open as far as the system permits. Its children get the
+/// original limit: programs that iterate over all possible descriptors, or use `select`, work only with few.
 pub fn raise_limit() {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum.or(most()), maximum: limit.maximum };
-    // Where the system refuses, the number of before has to do.
+    // If the system refuses, the original limit has to suffice.
     if raised.current != limit.current && setrlimit(Resource::Nofile, raised).is_ok() {
         let _ = STARTED_WITH.set(limit);
     }
 }
 
-/// What macOS takes at most where the limit is said to be infinite (`OPEN_MAX`); Linux has always a number.
+/// The maximum on macOS if the limit is reported as infinite (`OPEN_MAX`); Linux always has a number.
 fn most() -> Option<u64> {
     cfg!(target_vendor = "apple").then_some(10_240)
 }
 
-/// Gives a program that is about to be started the limit this process was started with.
+/// Gives a program about to be started the limit this process was started with.
 pub(super) fn restore_limit(command: &mut Command) {
     if let Some(limit) = STARTED_WITH.get().copied() {
         let restore = move || setrlimit(Resource::Nofile, limit).map_err(io::Error::from);
@@ -94,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_way_marks_what_is_open_from_a_number_on() {
+    fn both_ways_mark_descriptors_from_a_number_on() {
         let file = File::open("/dev/null").unwrap();
         let high = rustix::io::fcntl_dupfd_cloexec(file.as_fd(), 500).unwrap();
         for mark in [close_in_children, mark_each] {

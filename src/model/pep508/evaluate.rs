@@ -8,7 +8,7 @@ use pep440_rs::{Version, VersionSpecifier};
 
 use super::{Marker, MarkerPart, Operand, canonical_name};
 
-/// What variables of markers stand for.
+/// The values of marker variables.
 #[derive(Debug, Clone, Default)]
 pub struct MarkerEnvironment<'a> {
     /// `python_version`, `sys_platform`, …
@@ -19,7 +19,7 @@ pub struct MarkerEnvironment<'a> {
     pub groups: BTreeSet<String>,
 }
 
-/// Variables that are compared as versions where both sides are versions.
+/// Variables that are compared as versions if both sides are versions.
 const VERSIONS: [&str; 4] = ["implementation_version", "platform_release", "python_full_version", "python_version"];
 
 impl Marker {
@@ -73,7 +73,7 @@ fn compare(
     let Some(value) = value.or((variable == "extra").then_some("")) else {
         return Err(format!("'{variable}' is not known"));
     };
-    // A Python built from its repository calls itself `3.15.0a0+`, which is no version.
+    // A Python built from its repository has the version `3.15.0a0+`, which is not a valid one.
     let repaired = if variable == "python_full_version" && value.ends_with('+') {
         format!("{value}local")
     } else {
@@ -95,7 +95,7 @@ fn compare(
     }
 }
 
-/// `None` when the right side is no version.
+/// `None` if the right side is not a version.
 fn compare_versions(left: &str, operator: &str, right: &str) -> Option<bool> {
     if matches!(operator, "in" | "not in") {
         return None;

@@ -1,6 +1,7 @@
-//! PEP 508 requirements that keep the way they were written: names, quotes of urls and the shape of markers survive, and
-//! the printed form is that of Python's `packaging` library, which tox shows, compares and hands to pip. (The `pep508_rs`
-//! crate normalises names and simplifies markers, so its output differs from tox's.)
+//! PEP 508 requirements that keep their original form: names, quotes of urls and the shape of markers
+//! survive, and the printed form is that of Python's `packaging` library, which tox shows, compares and
+//! passes to pip. (The `pep508_rs` crate normalises names and simplifies markers, so its output differs from
+//! tox's.)
 
 pub mod evaluate;
 mod parse;
@@ -30,13 +31,13 @@ pub fn canonical_name(name: &str) -> String {
     result
 }
 
-/// Why a text is no requirement, in `packaging`'s words.
+/// Why a text is not a valid requirement, in `packaging`'s words.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}\n    {text}\n    {}{}^", " ".repeat(*.start), "~".repeat(*.end - *.start))]
 pub struct InvalidRequirement {
     pub message: String,
     pub text: String,
-    /// Where the trouble begins and where it was noticed, in characters.
+    /// Where the error begins and where it was noticed, in characters.
     pub start: usize,
     pub end: usize,
 }
@@ -84,7 +85,7 @@ fn joined(items: &BTreeSet<String>) -> String {
     items.iter().map(String::as_str).collect::<Vec<_>>().join(",")
 }
 
-/// A marker expression: terms with `and` and `or` between them, in the order they were written.
+/// A marker expression: terms with `and` and `or` between them, in their original order.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Marker(pub Vec<MarkerPart>);
 
@@ -103,7 +104,7 @@ pub enum MarkerPart {
         operator: String,
         right: Operand,
     },
-    /// What stood in parentheses.
+    /// The content of parentheses.
     Group(Marker),
     And,
     Or,
@@ -131,7 +132,7 @@ impl Marker {
     }
 
     fn write(&self, formatter: &mut fmt::Formatter<'_>, outermost: bool) -> fmt::Result {
-        // Parentheses around a single term say nothing and are left out, however many there are.
+        // Parentheses around a single term are redundant and left out, however many there are.
         match self.0.as_slice() {
             [MarkerPart::Group(inner)] => return inner.write(formatter, outermost),
             [term @ MarkerPart::Comparison { .. }] => return term.write(formatter),
@@ -221,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_requirement_is_reported_in_the_words_of_packaging() {
+    fn invalid_requirements_are_reported_in_the_words_of_packaging() {
         for (text, expected) in [
             ("", "Expected package name at the start of dependency specifier\n    \n    ^"),
             ("a b", "Expected semicolon (after name with no version specifier) or end\n    a b\n      ^"),
@@ -249,7 +250,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn any_text_is_read_or_refused_and_what_is_printed_reads_the_same(text in "\\PC{0,40}|a[\\[\\]()=<>~!,;@ a-c0-9.*'\"]{0,30}") {
+        fn any_text_is_parsed_or_refused_and_survives_printing(text in "\\PC{0,40}|a[\\[\\]()=<>~!,;@ a-c0-9.*'\"]{0,30}") {
             if let Ok(requirement) = text.parse::<Requirement>() {
                 let printed = requirement.to_string();
                 proptest::prop_assert_eq!(printed.parse::<Requirement>().map(|again| again.to_string()), Ok(printed.clone()));

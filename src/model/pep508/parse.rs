@@ -51,7 +51,7 @@ pub(super) fn requirement(text: &str) -> ParsedRequirementText<Requirement> {
     Ok(requirement)
 }
 
-/// A marker that stands alone.
+/// A marker on its own.
 pub(super) fn marker(text: &str) -> ParsedRequirementText<Marker> {
     let mut scanner = RequirementScanner { text, position: 0 };
     let mut marker = scanner.marker(0)?;
@@ -102,7 +102,7 @@ const VARIABLES: [&str; 18] = [
 
 const OPERATORS: [&str; 8] = ["===", "==", "~=", "!=", "<=", ">=", "<", ">"];
 
-/// Deeper parentheses than this are refused rather than followed, so that no input can exhaust the stack.
+/// Deeper parentheses than this are refused, so that no input can exhaust the stack.
 const DEEPEST: usize = 64;
 
 struct RequirementScanner<'a> {
@@ -134,7 +134,7 @@ impl<'a> RequirementScanner<'a> {
         found
     }
 
-    /// Takes `word` when it stands there as a whole word.
+    /// Consumes `word` if it is the next whole word.
     fn take_word(&mut self, word: &str) -> bool {
         let follows = self.rest().strip_prefix(word).and_then(|rest| rest.chars().next());
         let before = self.text[..self.position].chars().next_back();
@@ -167,7 +167,8 @@ impl<'a> RequirementScanner<'a> {
         let end = rest
             .find(|character: char| !(character.is_ascii_alphanumeric() || matches!(character, '.' | '_' | '-')))
             .unwrap_or(rest.len());
-        // A name ends at the end of a word: not at a dot or dash, and not before a letter that no name may have.
+        // A name ends at the end of a word: not at a dot or dash, and not before a letter that a name must
+        // not contain.
         let word_ends_at = |end: &usize| {
             rest[..*end].ends_with(is_word) != rest[*end..].starts_with(is_word) && rest.is_char_boundary(*end)
         };
@@ -214,7 +215,7 @@ impl<'a> RequirementScanner<'a> {
             let start = self.position;
             let written = self.advance(length).trim_end();
             let operator = OPERATORS.into_iter().find(|operator| written.starts_with(operator)).unwrap_or("");
-            // An arbitrary version (`===`) may swallow the comma that follows it.
+            // An arbitrary version (`===`) may include the comma that follows it.
             let version = written[operator.len()..].trim_start().trim_end_matches(',');
             specifiers.insert(format!("{operator}{version}"));
             self.check_trail(operator, start)?;
@@ -231,7 +232,7 @@ impl<'a> RequirementScanner<'a> {
         Ok(specifiers)
     }
 
-    /// What stands directly after a version and does not belong there.
+    /// Checks for invalid text directly after a version.
     fn check_trail(&mut self, operator: &str, start: usize) -> ParsedRequirementText<()> {
         if self.rest().starts_with(".*") {
             let message = if matches!(operator, "==" | "!=") {
@@ -331,7 +332,7 @@ fn is_word(character: char) -> bool {
     character.is_alphanumeric() || character == '_'
 }
 
-/// How long the version specifier at the start of `text` is (PEP 440, as `packaging` reads it).
+/// The length of the version specifier at the start of `text` (PEP 440, as `packaging` reads it).
 fn specifier_length(text: &str) -> Option<usize> {
     let operator = OPERATORS.into_iter().find(|operator| text.starts_with(operator))?;
     let version = text[operator.len()..].trim_start();
@@ -370,7 +371,7 @@ impl RequirementCursor<'_> {
         self.text.get(self.position + offset).copied().unwrap_or(0)
     }
 
-    /// Takes `literal`, whatever the case of its letters.
+    /// Consumes `literal`, ignoring case.
     fn take(&mut self, literal: &[u8]) -> bool {
         let there = self.text.get(self.position..self.position + literal.len());
         let found = there.is_some_and(|there| there.eq_ignore_ascii_case(literal));
@@ -394,7 +395,7 @@ impl RequirementCursor<'_> {
         }
     }
 
-    /// `v1!2.3`: how many numbers the release has.
+    /// `v1!2.3`: the number of parts of the release.
     fn release(&mut self) -> Option<usize> {
         self.take(b"v");
         if self.digits() == 0 {
@@ -418,8 +419,8 @@ impl RequirementCursor<'_> {
         let before = self.position;
         self.separator();
         if names.iter().any(|name| self.take(name.as_bytes())) {
-            // `dev` allows a separator only as the others do; a separator that nothing follows stays taken, as the
-            // regular expression of `packaging` takes it.
+            // `dev` allows a separator like the others do; a separator without a following word is consumed,
+            // as by the regular expression of `packaging`.
             self.separator();
             self.digits();
         } else {

@@ -1,6 +1,6 @@
-//! What an environment with a `serve` key says about itself, read from raw texts into typed values. The specification
-//! is `docs/services.md`. Texts may still hold `{port}`, `{host}` and `{service:…}` fields, which are only known when
-//! the service and those it depends on run; this room does not fill them in.
+//! The service keys of an environment with a `serve` key, read from raw texts into typed values, as specified
+//! in `docs/services.md`. Texts may still contain `{port}`, `{host}` and `{service:…}` fields, which are only
+//! known when the service and its dependencies run; this module does not fill them in.
 
 mod probe;
 mod values;
@@ -16,14 +16,14 @@ use crate::error::{ConfigError, Location};
 pub use probe::Probe;
 pub use values::signal_number;
 
-/// How long one attempt of an `alive` probe may take when nothing is said of it.
+/// How long one attempt of an `alive` probe may take by default.
 pub const ALIVE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A port a service listens on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PortSetting {
     pub name: String,
-    /// `None`: envo picks a free one.
+    /// `None`: envo chooses a free one.
     pub number: Option<u16>,
 }
 
@@ -36,7 +36,7 @@ pub enum RestartPolicy {
     Always,
 }
 
-/// Between whom tests share an instance, from the most to the fewest.
+/// Which tests share an instance, from the most to the fewest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Share {
@@ -49,19 +49,19 @@ pub enum Share {
     Test,
 }
 
-/// A text beside the service keys in which addresses of services are asked for: commands and variables.
+/// A text outside the service keys that uses addresses of services: a command or variable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AddressUse {
     /// `set_env`, `commands`, `commands_pre` or `commands_post`.
     pub key: &'static str,
-    /// Where it was written: `tox.ini:12`; empty when that is not known.
+    /// Its location: `tox.ini:12`; empty if unknown.
     pub place: String,
-    /// As it was written, less what does not hold for the environment.
+    /// As written, without lines that do not apply to the environment.
     pub text: String,
 }
 
-/// The service keys of one environment. Texts may still hold `{port}`, `{host}` and `{service:…}` fields, which are
-/// only known when the service and those it depends on run.
+/// The service keys of one environment. Texts may still contain `{port}`, `{host}` and `{service:…}` fields,
+/// which are only known when the service and its dependencies run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ServiceSettings {
@@ -75,7 +75,7 @@ pub struct ServiceSettings {
     pub ready: Option<String>,
     #[serde(with = "seconds")]
     pub ready_timeout: Duration,
-    /// How long one attempt of a probe may take; `None`: what is left of `ready_timeout`, or [`ALIVE_PATIENCE`].
+    /// How long one attempt of a probe may take; `None`: the rest of `ready_timeout`, or [`ALIVE_PATIENCE`].
     #[serde(with = "optional_seconds")]
     pub probe_timeout: Option<Duration>,
     /// `alive`, before its fields are filled in.
@@ -87,31 +87,31 @@ pub struct ServiceSettings {
     pub stop_signal: String,
     #[serde(with = "seconds")]
     pub stop_timeout: Duration,
-    /// Use what answers on a fixed port already instead of starting one.
+    /// Use a program that already responds on a fixed port instead of starting one.
     pub adopt: bool,
     pub share: Share,
-    /// The folder with what it keeps on disk, absolute; before its fields are filled in.
+    /// The folder with its data on disk, absolute; before its fields are filled in.
     pub data: Option<String>,
-    /// Whether what others have put into it is still there after a restart, wherever it keeps that.
+    /// Whether its data outlives a restart, wherever it is stored.
     pub persistent: bool,
-    /// How long to keep it after the last lease.
+    /// How long it keeps running after the last lease.
     #[serde(with = "seconds")]
     pub idle_timeout: Duration,
-    /// Whether it writes to a pseudo-terminal, and so behaves as on the user's own.
+    /// Whether it writes to a pseudo-terminal, and so behaves as in the user's terminal.
     pub pty: bool,
-    /// Whether it is given the sockets of its ports, open and listening, as systemd does (`LISTEN_FDS`).
+    /// Whether it inherits listening sockets for its ports, as with systemd (`LISTEN_FDS`).
     pub listen_fds: bool,
-    /// Paths and globs, absolute; those after `!` are left out. A change below them restarts the service.
+    /// Paths and globs, absolute; those after `!` are excluded. A change of these files restarts the service.
     pub watch: Vec<String>,
-    /// What a change runs instead of a restart; before its fields are filled in.
+    /// The command that a change runs instead of a restart; before its fields are filled in.
     pub watch_command: Option<String>,
-    /// Those in which it is meant when no service is named; empty: always.
+    /// The profiles in which it is selected if no service is named; empty: always.
     pub profiles: Vec<String>,
-    /// How many of it run, each with ports of its own.
+    /// The number of instances, each with its own ports.
     pub instances: u32,
-    /// Where the keys were written, for error messages: `tox.ini:12`. Whoever reads the keys sets it.
+    /// Where the keys are defined, for error messages: `tox.ini:12`. Set by the code that reads the keys.
     pub location: String,
-    /// The same of each key that is not on the line of `serve`.
+    /// The same for each key that is not on the line of `serve`.
     #[serde(skip)]
     pub locations: BTreeMap<String, String>,
 }
@@ -138,7 +138,7 @@ mod seconds {
     }
 }
 
-/// The same where there may be none.
+/// The same for an optional value.
 mod optional_seconds {
     use std::time::Duration;
 
@@ -155,7 +155,7 @@ mod optional_seconds {
 }
 
 impl ServiceSettings {
-    /// A service with every key but `serve` at its default.
+    /// A service with `serve` and the defaults of all other keys.
     pub fn new(serve: impl Into<String>) -> Self {
         Self {
             serve: serve.into(),
@@ -187,12 +187,13 @@ impl ServiceSettings {
         }
     }
 
-    /// Reads the keys from what `source` knows of them. The answer is `None` when `serve` is not set or empty: the
-    /// environment is no service.
+    /// Reads the keys from `source`. Returns `None` if `serve` is not set or empty: the environment is not a
+    /// service.
     ///
     /// # Errors
-    /// What the source finds wrong, and values that cannot be understood, all of them, with their places; the message
-    /// names the key and the value.
+    ///
+    /// All errors of the source and all invalid values, with their locations; each message names the key and
+    /// the value.
     pub fn from_keys(source: &impl ServiceSource) -> Result<Option<Self>, ConfigError> {
         let keys = ServiceKeyReader { source, locations: RefCell::default(), wrong: RefCell::default() };
         let serve = keys.read("serve", values::one_command);
@@ -240,7 +241,7 @@ impl ServiceSettings {
         }
     }
 
-    /// What `ready` says, or what it means when it says nothing: TCP on the first port, else alive.
+    /// The value of `ready`, or its default: TCP on the first port, else alive.
     pub fn ready_text(&self) -> String {
         match (&self.ready, self.ports.first()) {
             (Some(text), _) => text.clone(),
@@ -255,44 +256,46 @@ impl ServiceSettings {
         self.ready.iter().chain(&self.alive).any(is_command)
     }
 
-    /// Whether what others have put into it is still there after a restart.
+    /// Whether its data outlives a restart.
     pub fn keeps_state(&self) -> bool {
         self.persistent || self.data.is_some()
     }
 
-    /// Where a key was written, for error messages: `tox.ini:12`; empty when that is not known.
+    /// Where a key is defined, for error messages: `tox.ini:12`; empty if unknown.
     pub fn location_of(&self, key: &str) -> &str {
         self.locations.get(key).unwrap_or(&self.location)
     }
 }
 
-/// What a configuration says of service keys.
+/// A configuration with service keys.
 pub trait ServiceSource {
-    /// The substituted text of a key, or `None` when it is not set.
+    /// The substituted text of a key, or `None` if it is not set.
     fn text(&self, key: &str) -> Result<Option<String>, ConfigError>;
 
-    /// Where it was written, if that is known.
+    /// Where it is defined, if that is known.
     fn location(&self, key: &str) -> Option<Location>;
 
-    /// The error at what is wrong with the key's value.
+    /// The error at the position of the key's value.
     fn located(&self, key: &str, error: ConfigError) -> ConfigError {
         self.location(key).into_iter().fold(error, ConfigError::at)
     }
 }
 
-/// Reads keys one by one, and goes on after a wrong one, so that all of them are told at once.
+/// Reads keys one by one, and continues after an invalid one, so that all errors are reported at once.
 struct ServiceKeyReader<'a, S: ServiceSource> {
     source: &'a S,
-    /// Where each key was written that has been asked for.
+    /// The location of each key that was read.
     locations: RefCell<BTreeMap<String, String>>,
     wrong: RefCell<Vec<ConfigError>>,
 }
 
 impl<S: ServiceSource> ServiceKeyReader<'_, S> {
-    /// The key's value, `None` when it is not set, empty or wrong.
+    /// The key's value, `None` if it is not set, empty or invalid.
     fn read<T>(&self, key: &str, parse: impl FnOnce(&str, &str) -> Result<T, ConfigError>) -> Option<T> {
-        let place = self.source.location(key);
-        if let Some(name) = place.as_ref().and_then(|place| Some((place.file.file_name()?.display(), place.line))) {
+        let location = self.source.location(key);
+        if let Some(name) =
+            location.as_ref().and_then(|location| Some((location.file.file_name()?.display(), location.line)))
+        {
             self.locations.borrow_mut().insert(key.to_owned(), format!("{}:{}", name.0, name.1));
         }
         let value = self.source.text(key).and_then(|text| {
@@ -355,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn an_environment_without_serve_is_no_service() {
+    fn an_environment_without_serve_is_not_a_service() {
         assert_eq!(read(&[("ports", "http")]).unwrap(), None);
         assert_eq!(read(&[("serve", "  ")]).unwrap(), None);
     }
@@ -444,7 +447,7 @@ mod tests {
         assert_eq!(error.location.unwrap().line, 3, "the line of the key, not of the service");
         let error = read(&[("serve", "a\nb"), ("host", "h"), ("share", "all"), ("pty", "?")]).unwrap_err();
         let further: Vec<usize> = error.further.iter().map(|one| one.location.as_ref().unwrap().line).collect();
-        assert_eq!((error.location.unwrap().line, further), (1, vec![3, 4]), "every wrong key is told");
+        assert_eq!((error.location.unwrap().line, further), (1, vec![3, 4]), "every wrong key is reported");
         assert!(read(&[("serve", "a\nb")]).unwrap_err().message.contains("`b` is a second one"));
     }
 }

@@ -1,11 +1,12 @@
-//! How to find out whether a service can be used, read from its text.
+//! Probes: how to check whether a service can be used, parsed from text.
 
 use crate::error::ConfigError;
 
-/// How to find out whether a service can be used.
+/// How to check whether a service can be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Probe {
-    /// A GET that answers 2xx or 3xx, or exactly `status` when one is given. The text is an `http://` or `https://` URL.
+    /// A GET that returns 2xx or 3xx, or exactly `status` if given. The text is an `http://` or `https://`
+    /// URL.
     Http { url: String, status: Option<u16> },
     /// A TCP connection can be made to `host:port`.
     Tcp { address: String },
@@ -15,16 +16,16 @@ pub enum Probe {
     Command { text: String },
     /// A line of the service's output matches; named groups become fields.
     Log { pattern: String },
-    /// The service says `READY=1` on `$NOTIFY_SOCKET`.
+    /// The service sends `READY=1` to `$NOTIFY_SOCKET`.
     Notify,
-    /// The service is a job: ready when it has ended well.
+    /// The service is a job: ready when it has ended successfully.
     Exit,
     /// Ready as soon as it runs.
     Alive,
 }
 
 impl Probe {
-    /// Reads a probe. Fields in braces may still be in it.
+    /// Parses a probe, which may still contain fields in braces.
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
         let text = text.trim();
         if text.starts_with("http://") || text.starts_with("https://") {
@@ -84,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn probes_are_told_apart() {
+    fn probes_are_distinguished() {
         let parse = |text: &str| Probe::parse(text).unwrap();
         assert_eq!(parse("http://a/|status=204"), Probe::Http { url: "http://a/".into(), status: Some(204) });
         assert_eq!(parse("https://a"), Probe::Http { url: "https://a".into(), status: None });

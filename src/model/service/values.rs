@@ -1,18 +1,18 @@
-//! The values of service keys, read from their texts one by one. Every error names the key and the value.
+//! Parses the values of service keys. Every error names the key and the value.
 
 use std::time::Duration;
 
 use super::PortSetting;
 use crate::error::ConfigError;
 
-/// More instances than this of one service are a mistake.
+/// A larger number of instances is probably a mistake.
 const MOST_INSTANCES: u32 = 1000;
 
 pub(super) fn wrong(key: &str, value: &str, expected: &str) -> ConfigError {
     ConfigError::handled(format!("`{key} = {value}`: `{value}` is not {expected}"))
 }
 
-/// `serve` is one command; a line that ends with a backslash goes on.
+/// `serve` is one command; a line that ends with a backslash continues.
 pub(super) fn one_command(key: &str, text: &str) -> Result<String, ConfigError> {
     let joined = text.replace("\\\r\n", " ").replace("\\\n", " ");
     let mut lines = joined.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
@@ -24,12 +24,12 @@ pub(super) fn one_command(key: &str, text: &str) -> Result<String, ConfigError> 
         None => Ok(first),
         Some(second) => Err(ConfigError::handled(format!("`{key}` takes one command, and `{second}` is a second one"))
             .hint(
-                "what must run before it goes to `commands_pre`; another long-running program is another environment",
+                "list commands that run before it in `commands_pre`; give another long-running program an environment of its own",
             )),
     }
 }
 
-/// Items between commas and white space; a comment ends at the line's end.
+/// Items separated by commas and white space; a comment ends at the end of the line.
 pub(super) fn items(text: &str) -> impl Iterator<Item = &str> {
     text.lines()
         .map(|line| line.split_once('#').map_or(line, |(before, _)| before))
@@ -37,7 +37,8 @@ pub(super) fn items(text: &str) -> impl Iterator<Item = &str> {
         .filter(|item| !item.is_empty())
 }
 
-/// Lines, each a path or a glob that may hold blanks; a comment begins with `#` at the start of a line or after a blank.
+/// Lines, each a path or a glob that may contain spaces; a comment begins with `#` at the start of a line or
+/// after a space.
 pub(super) fn lines(text: &str) -> Vec<String> {
     let without_comment = |line: &str| match line.find(" #") {
         Some(at) => line[..at].trim().to_owned(),
@@ -81,8 +82,9 @@ pub(super) fn exit_codes(key: &str, text: &str) -> Result<Vec<i32>, ConfigError>
     let code = |item: &str| item.parse().ok().filter(|code| (-64..=255).contains(code));
     items(text)
         .map(|item| {
-            code(item)
-                .ok_or_else(|| wrong(key, item, "an exit code from 0 to 255, or less a signal's number, as in `-15`"))
+            code(item).ok_or_else(|| {
+                wrong(key, item, "an exit code from 0 to 255, or a negative signal number, for example `-15`")
+            })
         })
         .collect()
 }
@@ -96,7 +98,7 @@ pub(super) fn seconds(key: &str, text: &str) -> Result<Duration, ConfigError> {
     Ok(Duration::from_secs_f64(seconds))
 }
 
-/// As [`seconds`], and more than none.
+/// Like [`seconds`], and more than 0.
 pub(super) fn positive_seconds(key: &str, text: &str) -> Result<Duration, ConfigError> {
     match seconds(key, text)? {
         Duration::ZERO => Err(wrong(key, text, "a number of seconds above 0")),
@@ -104,7 +106,7 @@ pub(super) fn positive_seconds(key: &str, text: &str) -> Result<Duration, Config
     }
 }
 
-/// Signals a service may be stopped with, and their numbers.
+/// The signals that can stop a service, and their numbers.
 const SIGNALS: [(&str, i32); 10] = [
     ("SIGTERM", libc::SIGTERM),
     ("SIGINT", libc::SIGINT),

@@ -179,7 +179,7 @@ pub(super) fn service_field(graph: &ServiceGraph, context: &ServiceCheckContext<
             let Some(theirs) = &other.service else { continue };
             let Err(lacking) = has_field(theirs, field) else { continue };
             errors.push(ConfigError::handled(format!(
-                "`{key}` of {} asks for `{field}` of {}, which has {lacking}",
+                "`{key}` of {} uses `{field}` of {}, which has {lacking}",
                 key_of(member, key),
                 other.location()
             )));

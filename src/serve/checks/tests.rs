@@ -44,13 +44,13 @@ fn a_cycle_is_printed_as_a_circle_with_its_lines() {
 }
 
 #[test]
-fn a_diamond_is_no_cycle() {
+fn a_diamond_is_not_a_cycle() {
     let members = vec![service("a", &["b", "c"]), service("b", &["d"]), service("c", &["d"]), service("d", &[])];
     assert!(messages(members, &[]).is_empty());
 }
 
 #[test]
-fn unknown_dependencies_are_named_with_what_was_meant() {
+fn unknown_dependencies_get_a_suggestion() {
     let known = ["database".to_owned()];
     let errors = ServiceGraph::new(vec![service("a", &["databse", "x*"])]).check(&known);
     assert_eq!(errors[0].message, "`a` (tox.ini:1) depends on `databse`, which does not exist");
@@ -75,7 +75,7 @@ fn two_services_cannot_have_one_port() {
 }
 
 #[test]
-fn only_services_in_depends_can_be_asked_for_their_fields() {
+fn only_services_in_depends_can_be_used_for_their_fields() {
     let asks = |depends: &[&str]| {
         let mut member = service("a", depends);
         member.service.as_mut().unwrap().serve = "run {service:db:host}".into();
@@ -132,7 +132,7 @@ fn several_instances_cannot_have_one_port() {
 }
 
 #[test]
-fn fields_that_will_never_be_there_are_found_before_anything_starts() {
+fn fields_that_will_never_exist_are_found_before_a_start() {
     let serve = |text: &str, change: fn(&mut ServiceSettings)| {
         let mut asking = service("a", &["db", "job"]);
         asking.service.as_mut().unwrap().serve = text.into();
@@ -167,7 +167,7 @@ fn fields_that_will_never_be_there_are_found_before_anything_starts() {
 }
 
 #[test]
-fn two_services_cannot_be_told_by_the_same_variables() {
+fn two_services_cannot_define_the_same_variables() {
     assert_eq!(
         messages(vec![service("a-b", &[]), service("A.b", &[])], &[]),
         ["`a-b` (tox.ini:3) and `A.b` (tox.ini:3) would both define `ENVO_A_B_URL`"]
@@ -177,23 +177,23 @@ fn two_services_cannot_be_told_by_the_same_variables() {
 #[test]
 fn keys_that_can_never_do_anything_are_found() {
     let one = |change: fn(&mut ServiceSettings)| messages(vec![with("a", change)], &[]).concat();
-    assert!(one(|a| a.adopt = true).contains("has no port with a number"));
+    assert!(one(|a| a.adopt = true).contains("needs a port with a number"));
     assert!(
         one(|a| {
             a.adopt = true;
             a.ports = ports(&[("p", Some(80))]);
             a.ready = Some("log:up".into());
         })
-        .contains("which `ready = log:up` cannot find out")
+        .contains("`ready = log:up` cannot check a running program")
     );
-    assert!(one(|a| a.listen_fds = true).contains("`listen_fds`, and has no `ports`"));
+    assert!(one(|a| a.listen_fds = true).contains("`listen_fds` but declares no `ports`"));
     assert!(one(|a| a.watch_command = Some("x".into())).contains("`watch` is empty"));
     assert!(
         one(|a| {
             a.ready = Some("exit".into());
             a.alive = Some("tcp://x:1".into());
         })
-        .contains("it has ended when it is ready")
+        .contains("it has ended by the time it is ready")
     );
 }
 
@@ -207,7 +207,7 @@ fn a_key_on_another_line_is_named_with_that_line() {
 }
 
 #[test]
-fn variables_and_commands_ask_for_what_is_there_and_is_in_depends() {
+fn variables_and_commands_use_existing_services_in_depends() {
     let asking = |key, text: &str| AddressUse { key, place: "tox.ini:9".into(), text: text.into() };
     let asks = |member: GraphMember, key, text: &str| GraphMember { asks: vec![asking(key, text)], ..member };
     let db = || GraphMember {
@@ -254,7 +254,7 @@ fn addresses_that_can_never_be_asked_are_reported() {
 }
 
 #[test]
-fn a_field_in_an_address_that_nothing_fills_in_is_told_with_its_line() {
+fn an_unknown_field_in_an_address_is_reported_with_its_line() {
     let check = |ready: &str, url: &str| {
         let change = |service: &mut ServiceSettings| {
             service.ports = ports(&[("http", None)]);

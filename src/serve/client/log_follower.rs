@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn whole_lines_are_shown_as_they_come_and_a_log_that_was_put_aside_to_its_end() {
+    fn whole_lines_are_shown_and_a_rotated_log_is_read_to_its_end() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.log");
         let mut tail = LogTail::new(folder.path(), "a".into(), FollowStart::Now);
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_before_the_start_is_shown_only_when_it_is_asked_for() {
+    fn earlier_output_is_shown_only_on_request() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("a.log"), "before\n").unwrap();
         assert_eq!(read(&mut LogTail::new(folder.path(), "a".into(), FollowStart::Now), true), "");
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn every_line_that_comes_too_fast_is_shown_or_counted() {
+    fn every_line_of_fast_output_is_shown_or_counted() {
         let folder = tempfile::tempdir().unwrap();
         let count = 3 * FURTHEST_BEHIND as usize / 100;
         let line = format!("{}\n", "x".repeat(99));

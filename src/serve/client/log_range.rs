@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_in_some_time_is_found_to_a_tenth_of_a_second() {
+    fn output_of_a_period_is_found_to_a_tenth_of_a_second() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("a.log"), "old\nnew\nlast\n").unwrap();
         // The first line has the format of earlier versions.
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn logs_that_were_put_aside_are_read_first_and_counted_too() {
+    fn rotated_logs_are_read_first_and_counted_too() {
         let folder = tempfile::tempdir().unwrap();
         let files = [("a.log.2", "1\n2\n"), ("a.log.1", "3\n4\n"), ("a.log", "5\n6")];
         for (name, text) in files {
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_was_set_back_or_forward_hides_nothing_that_was_asked_for() {
+    fn a_changed_clock_hides_no_requested_output() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("a.log"), "old\nback\nlater\nlast\n").unwrap();
         let part = |times: &str, since, until| {
@@ -256,11 +256,7 @@ mod tests {
             shown(folder.path(), &LogRange { lines: None, since: time(since), until: time(until) })
         };
         let set_back = "2000 0\n1000 4\n1010 9\n1020 15\n";
-        assert_eq!(
-            part(set_back, 1005, 9000),
-            "later\nlast\n",
-            "what was written before the clock was set is not later"
-        );
+        assert_eq!(part(set_back, 1005, 9000), "later\nlast\n", "output from before the clock was set is not later");
         assert_eq!(part(set_back, 1005, 1015), "later\n");
         assert_eq!(part(set_back, 900, 1015), "old\nback\nlater\n");
         assert_eq!(part(set_back, 1005, u64::MAX), "later\nlast\n");

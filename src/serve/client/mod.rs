@@ -104,7 +104,7 @@ pub struct SupervisorClient {
 }
 
 impl SupervisorClient {
-    /// Connects to the running supervisor; `None` if there is none. `name`: the client's name, for `ps`.
+    /// Connects to the running supervisor; `None` if none runs. `name`: the client's name, for `ps`.
     pub fn connect(place: &SupervisorLocation, name: &str) -> Result<Option<Self>> {
         Self::connect_within(place, name, None)
     }
@@ -153,7 +153,7 @@ impl SupervisorClient {
         }
     }
 
-    /// Connects to the supervisor, which is started if there is none.
+    /// Connects to the supervisor, which is started if necessary.
     ///
     /// # Errors
     ///

@@ -419,7 +419,7 @@ mod tests {
     }
 
     #[test]
-    fn the_socket_is_in_a_private_folder_and_has_a_short_name_whatever_the_project_is_called() {
+    fn the_socket_has_a_short_path_in_a_private_folder() {
         let folder = tempfile::tempdir().unwrap();
         let long = folder.path().join("x".repeat(200)).join("y".repeat(200));
         let mut place = SupervisorLocation::of(&long, &variables(folder.path())).unwrap();
@@ -441,7 +441,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_other_variables_finds_the_socket_as_long_as_it_is_there() {
+    fn other_variables_find_the_recorded_socket_while_it_exists() {
         let folder = tempfile::tempdir().unwrap();
         let (state, other) = (folder.path().join("state"), folder.path().join("other"));
         std::fs::create_dir(&other).unwrap();
@@ -456,7 +456,7 @@ mod tests {
     }
 
     #[test]
-    fn where_another_project_is_answered_the_socket_gets_another_name() {
+    fn a_socket_in_use_by_another_project_gets_another_name() {
         let folder = tempfile::tempdir().unwrap();
         let (state, moved) = (folder.path().join("state"), folder.path().join("moved"));
         let mut place = SupervisorLocation::of(&state, &variables(folder.path())).unwrap();
@@ -497,7 +497,7 @@ mod tests {
     }
 
     #[test]
-    fn a_claim_goes_with_its_folder_and_is_renewed_only_when_its_lock_was_deleted() {
+    fn a_claim_moves_with_its_folder_and_is_renewed_after_a_deleted_lock() {
         let folder = tempfile::tempdir().unwrap();
         let [state, moved, copy] = ["state", "moved", "copy"].map(|name| folder.path().join(name));
         let mut place = SupervisorLocation::of(&state, &variables(folder.path())).unwrap();
@@ -519,7 +519,7 @@ mod tests {
     }
 
     #[test]
-    fn a_supervisor_that_has_no_room_for_another_connection_is_not_waited_for() {
+    fn a_supervisor_with_a_full_queue_is_not_waited_for() {
         let folder = tempfile::tempdir().unwrap();
         let mut place = SupervisorLocation::of(&folder.path().join("state"), &variables(folder.path())).unwrap();
         let _listener = place.listen().unwrap();
@@ -546,7 +546,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_with_other_names_is_replaced_and_one_that_is_held_only_where_it_is_not_this_folders() {
+    fn a_lock_with_hard_links_is_replaced_unless_this_folders_is_held() {
         let folder = tempfile::tempdir().unwrap();
         let variables = variables(folder.path());
         let place = |name: &str| SupervisorLocation::of(&folder.path().join(name), &variables).unwrap();
@@ -567,7 +567,7 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_that_cannot_be_where_it_was_is_made_in_the_temporary_folder() {
+    fn a_socket_is_recreated_in_the_temporary_folder_if_necessary() {
         let folder = tempfile::tempdir().unwrap();
         let name = format!("{}.socket", folder.path().file_name().unwrap().display());
         let elsewhere = listen_again(&folder.path().join("gone/envo").join(&name)).unwrap();

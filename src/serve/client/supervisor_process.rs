@@ -86,7 +86,7 @@ mod tests {
     use crate::serve::client::Greeted;
 
     #[test]
-    fn a_supervisor_that_closes_the_connection_without_a_word_is_no_absence() {
+    fn a_closed_connection_does_not_mean_that_no_supervisor_runs() {
         let folder = tempfile::tempdir().unwrap();
         let runtime_dir = [("XDG_RUNTIME_DIR".into(), folder.path().into())];
         let variables: EnvVariables = runtime_dir.into_iter().collect();

@@ -97,7 +97,7 @@ impl MachineFixture {
 }
 
 #[test]
-fn a_service_starts_when_all_it_depends_on_is_ready_and_not_before() {
+fn a_service_starts_only_when_its_dependencies_are_ready() {
     let mut fixture = MachineFixture::new(vec![service("a", &[]), service("b", &[]), service("c", &[0, 1])]);
     assert_eq!(fixture.step(MachineEvent::Tick), [Action::Prepare(0), Action::Prepare(1)]);
     assert_eq!(fixture.bring_up(0), []);
@@ -118,7 +118,7 @@ fn a_slow_service_delays_only_those_that_need_it() {
 }
 
 #[test]
-fn services_stop_before_what_they_depend_on() {
+fn services_stop_before_their_dependencies() {
     let mut fixture = MachineFixture::new(vec![service("db", &[]), service("app", &[0]), service("proxy", &[1])]);
     fixture.step(MachineEvent::Tick);
     for at in 0..3 {
@@ -145,7 +145,7 @@ fn independent_branches_stop_side_by_side() {
 }
 
 #[test]
-fn what_does_not_stop_in_time_is_killed_and_given_up_in_the_end() {
+fn a_process_that_does_not_stop_is_killed_and_given_up() {
     let mut fixture = MachineFixture::new(vec![service("a", &[])]);
     fixture.step(MachineEvent::Tick);
     fixture.bring_up(0);
@@ -174,7 +174,7 @@ fn a_leader_that_ends_leaves_its_stragglers_the_same_time() {
 }
 
 #[test]
-fn a_service_that_is_never_ready_fails_after_its_time() {
+fn a_service_that_is_never_ready_fails_after_its_timeout() {
     let mut fixture = MachineFixture::new(vec![service("a", &[]), service("b", &[0])]);
     fixture.step(MachineEvent::Tick);
     fixture.now = Duration::from_secs(5);
@@ -213,7 +213,7 @@ fn an_exit_before_ready_fails_even_with_code_zero() {
 }
 
 #[test]
-fn the_failure_of_one_leaves_what_runs_alone_and_fails_what_waits_for_it() {
+fn a_failure_spares_running_nodes_and_fails_waiting_ones() {
     let mut fixture =
         MachineFixture::new(vec![service("a", &[]), service("b", &[0]), service("c", &[1]), service("d", &[2])]);
     fixture.step(MachineEvent::Tick);
@@ -237,7 +237,7 @@ fn the_failure_of_one_leaves_what_runs_alone_and_fails_what_waits_for_it() {
 }
 
 #[test]
-fn a_dependency_that_ends_under_its_dependents_has_failed_even_with_code_zero() {
+fn a_dependency_that_ends_before_its_dependents_has_failed() {
     let mut fixture = MachineFixture::new(vec![service("db", &[]), service("app", &[0])]);
     fixture.step(MachineEvent::Tick);
     fixture.bring_up(0);
@@ -248,7 +248,7 @@ fn a_dependency_that_ends_under_its_dependents_has_failed_even_with_code_zero() 
 }
 
 #[test]
-fn a_clean_exit_that_nothing_needs_is_no_failure() {
+fn a_clean_exit_without_dependents_is_not_a_failure() {
     let mut fixture = MachineFixture::new(vec![service("a", &[]), service("b", &[])]);
     fixture.step(MachineEvent::Tick);
     fixture.bring_up(0);
@@ -264,7 +264,7 @@ fn a_clean_exit_that_nothing_needs_is_no_failure() {
 }
 
 #[test]
-fn jobs_run_to_their_end_before_what_depends_on_them() {
+fn jobs_end_before_their_dependents_start() {
     let mut fixture = MachineFixture::new(vec![job("migrate", &[1]), service("db", &[]), service("app", &[0])]);
     assert_eq!(fixture.step(MachineEvent::Tick), [Action::Prepare(1)]);
     assert_eq!(fixture.bring_up(1), [Action::Prepare(0)]);
@@ -279,7 +279,7 @@ fn jobs_run_to_their_end_before_what_depends_on_them() {
 }
 
 #[test]
-fn a_job_that_fails_fails_what_waits_for_it() {
+fn a_failed_job_fails_its_dependents() {
     let mut fixture = MachineFixture::new(vec![job("migrate", &[]), service("app", &[0])]);
     fixture.step(MachineEvent::Tick);
     fixture.step(MachineEvent::Prepared(0));
@@ -290,7 +290,7 @@ fn a_job_that_fails_fails_what_waits_for_it() {
 }
 
 #[test]
-fn an_interrupt_during_the_start_stops_what_runs_and_starts_nothing_more() {
+fn an_interrupt_during_a_start_stops_everything() {
     let mut fixture = MachineFixture::new(vec![service("a", &[]), service("b", &[]), service("c", &[0])]);
     fixture.step(MachineEvent::Tick);
     fixture.step(MachineEvent::Prepared(0));
@@ -327,7 +327,7 @@ fn a_second_interrupt_kills_everything_at_once() {
 }
 
 #[test]
-fn what_only_somebody_wanted_who_was_killed_has_less_time_to_end() {
+fn services_of_a_killed_client_have_less_time_to_end() {
     let mut fixture = MachineFixture::new(vec![service("a", &[]), service("b", &[0]), service("c", &[])]);
     fixture.step(MachineEvent::Tick);
     for at in [0, 1, 2] {
@@ -348,7 +348,7 @@ fn what_only_somebody_wanted_who_was_killed_has_less_time_to_end() {
 }
 
 #[test]
-fn what_cannot_be_prepared_or_started_fails_without_a_process() {
+fn failed_preparation_or_start_fails_without_a_process() {
     let mut fixture = MachineFixture::new(vec![service("a", &[]), service("b", &[])]);
     fixture.step(MachineEvent::Tick);
     fixture.step(MachineEvent::Prepared(0));
@@ -361,7 +361,7 @@ fn what_cannot_be_prepared_or_started_fails_without_a_process() {
 }
 
 #[test]
-fn a_start_that_fails_while_it_is_being_stopped_is_no_failure() {
+fn a_failed_start_during_a_stop_is_not_a_failure() {
     let mut fixture = MachineFixture::new(vec![service("a", &[])]);
     fixture.step(MachineEvent::Tick);
     fixture.step(MachineEvent::Prepared(0));
@@ -419,7 +419,7 @@ fn a_while_of_health_forgives_earlier_restarts() {
 }
 
 #[test]
-fn a_clean_exit_restarts_only_what_is_always_to_run() {
+fn a_clean_exit_restarts_only_services_that_always_restart() {
     let mut fixture = restarting(RestartPolicy::OnFailure, 5);
     fixture.step(MachineEvent::Exited(0, 0));
     assert_eq!(fixture.step(MachineEvent::Gone(0)), [Action::Finish(0)]);
@@ -486,7 +486,7 @@ fn every_state_ends_after_stop_and_kill_whatever_came_before() {
 }
 
 #[test]
-fn a_service_that_is_not_alive_three_times_in_a_row_is_restarted() {
+fn three_failed_alive_probes_in_a_row_restart_a_service() {
     let mut fixture =
         MachineFixture::new(vec![MachineNode { checks_alive: true, restart_limit: 1, ..service("a", &[]) }]);
     fixture.step(MachineEvent::Tick);
@@ -509,7 +509,7 @@ fn a_service_that_is_not_alive_three_times_in_a_row_is_restarted() {
 }
 
 #[test]
-fn what_was_adopted_is_never_stopped() {
+fn an_adopted_service_is_never_stopped() {
     let mut fixture = MachineFixture::new(vec![service("db", &[]), service("app", &[0])]);
     fixture.step(MachineEvent::Tick);
     assert_eq!(fixture.step(MachineEvent::Adopted(0)), [Action::Prepare(1)]);
@@ -532,7 +532,7 @@ fn what_was_adopted_is_never_stopped() {
 }
 
 #[test]
-fn one_of_envos_own_takes_the_place_of_what_was_adopted_and_does_not_answer() {
+fn an_unresponsive_adopted_service_is_replaced() {
     let mut fixture = MachineFixture::new(vec![MachineNode { checks_alive: true, ..service("db", &[]) }]);
     fixture.step(MachineEvent::Tick);
     assert_eq!(fixture.step(MachineEvent::Adopted(0)), [Action::CheckAlive(0)]);
@@ -545,7 +545,7 @@ fn one_of_envos_own_takes_the_place_of_what_was_adopted_and_does_not_answer() {
 }
 
 #[test]
-fn a_service_that_lost_its_port_starts_over_at_once_but_not_for_ever() {
+fn a_service_that_lost_its_port_restarts_at_once_but_not_for_ever() {
     let mut fixture = MachineFixture::new(vec![service("a", &[])]);
     fixture.step(MachineEvent::Tick);
     assert_eq!(fixture.step(MachineEvent::Prepared(0)), [Action::Start(0)]);

@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_stays_the_same_while_it_is_free_and_gives_way_to_a_stranger() {
+    fn a_port_stays_the_same_until_another_program_uses_it() {
         let folder = tempfile::tempdir().unwrap();
         let mut registry = open(folder.path());
         let first = choose(&registry, "a", "http", free_but(&[])).unwrap();
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn ports_that_are_held_at_once_differ_and_are_written_down() {
+    fn ports_reserved_together_differ_and_are_recorded() {
         let folder = tempfile::tempdir().unwrap();
         let mut registry = open(folder.path());
         let both = reserved(&mut registry, "a", &service(&[("http", None), ("admin", None)]));
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_in_use_is_refused_with_the_command_of_who_has_it() {
+    fn a_port_in_use_is_refused_with_the_command_of_its_process() {
         let folder = tempfile::tempdir().unwrap();
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let number = taken.local_addr().unwrap().port();
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_that_is_not_this_machines_is_refused() {
+    fn a_host_of_another_machine_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let mut elsewhere = service(&[("http", None)]);
         elsewhere.host = "192.0.2.1".into();

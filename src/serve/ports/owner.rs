@@ -25,7 +25,7 @@ impl fmt::Display for PortOwner {
 /// The longest part of a command line that is shown.
 const LONGEST_COMMAND: usize = 100;
 
-/// The process that listens on `port`; `None` if there is none, or it is another user's.
+/// The process that listens on `port`; `None` if no process does, or it is another user's.
 #[must_use]
 pub fn owner(port: u16) -> Option<PortOwner> {
     let inodes: Vec<String> = ["/proc/net/tcp", "/proc/net/tcp6"]

@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn what_one_project_was_given_is_kept_and_no_candidate_of_another() {
+    fn a_projects_ports_are_kept_and_not_given_to_another() {
         let folder = tempfile::tempdir().unwrap();
         let mut one = registry(folder.path(), "one");
         let first = one.candidates("web", "http").next().unwrap();

@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_service_can_finish_what_it_says() {
+    fn a_service_can_finish_its_response() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = ProbeUrl::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
         let service = thread::spawn(move || {

@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ready_is_found_among_other_news() {
+    fn ready_is_found_in_other_notifications() {
         assert!(says_ready(b"READY=1"));
         assert!(says_ready(b"STATUS=up\nREADY=1\nMAINPID=3\n"));
         assert!(!says_ready(b"READY=0\nXREADY=1"));

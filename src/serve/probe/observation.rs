@@ -137,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_seen_is_said_in_a_sentence_and_in_brief() {
+    fn an_observation_has_a_sentence_and_a_short_form() {
         let target = "http://127.0.0.1:80/";
         let address = |text: &str| text.parse::<SocketAddr>().unwrap();
         let elsewhere =

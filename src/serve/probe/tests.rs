@@ -99,7 +99,7 @@ fn https_takes_any_certificate_for_good() {
 }
 
 #[test]
-fn https_to_a_service_without_tls_is_no_answer() {
+fn https_to_a_service_without_tls_gets_no_answer() {
     let (port, server) = server(&["HTTP/1.1 400 Speak up\r\n\r\n"]);
     let seen = seen(&ReadinessQuestion::http(&format!("https://127.0.0.1:{port}/"), None).unwrap());
     assert!(matches!(&seen, ProbeObservation::Trouble(text) if text.starts_with("no TLS: ")), "{seen:?}");
@@ -180,7 +180,7 @@ fn a_command_that_cannot_start_never_succeeds() {
 }
 
 #[test]
-fn a_command_that_hangs_is_killed_when_nobody_wants_to_know() {
+fn a_hanging_command_is_killed_on_cancellation() {
     let folder = tempfile::tempdir().unwrap();
     rustix::fs::mkfifoat(rustix::fs::CWD, folder.path().join("gate"), rustix::fs::Mode::RWXU).unwrap();
     let (cancel, canceller) = CancellableWait::new().unwrap();
@@ -209,7 +209,7 @@ fn wait_for_end(stream: &mut std::net::TcpStream) {
 }
 
 #[test]
-fn what_is_no_answer_of_http_is_seen_as_it_is() {
+fn a_response_that_is_not_http_is_quoted() {
     for (answer, expected) in [
         ("SSH-2.0-OpenSSH\r\n", "the answer is not HTTP: `SSH-2.0-OpenSSH`"),
         ("<html>\x1b[31m", "the answer is not HTTP: `<html>?[31m`"),
@@ -228,7 +228,7 @@ fn what_is_no_answer_of_http_is_seen_as_it_is() {
 }
 
 #[test]
-fn an_attempt_ends_with_its_time_however_much_comes_bit_by_bit() {
+fn an_attempt_ends_at_its_deadline_despite_partial_data() {
     let short = Duration::from_millis(600);
     for bit in ["", "HTTP/1.1"] {
         let (port, service) = serving(move |mut stream| {
@@ -256,7 +256,7 @@ fn an_attempt_ends_with_its_time_however_much_comes_bit_by_bit() {
 }
 
 #[test]
-fn a_slow_answer_is_waited_for_unless_nobody_wants_it_any_more() {
+fn a_slow_answer_is_waited_for_until_cancellation() {
     let (told, answer) = std::sync::mpsc::channel::<()>();
     let (port, service) = serving(move |mut stream| {
         answer.recv().unwrap();
@@ -328,7 +328,7 @@ fn a_service_that_listens_elsewhere_is_found() {
 }
 
 #[test]
-fn a_service_says_itself_that_it_is_ready() {
+fn a_service_notifies_its_readiness() {
     let socket = NotifySocket::new().unwrap();
     let path = socket.path().to_path_buf();
     let question = ReadinessQuestion::Notify(socket);
@@ -342,7 +342,7 @@ fn a_service_says_itself_that_it_is_ready() {
 }
 
 #[test]
-fn what_is_asked_for_ever_is_asked_at_the_same_moments() {
+fn endless_probes_run_at_the_same_moments() {
     let pause = Duration::from_secs(7200);
     let (one, other) = (until_next(pause), until_next(pause));
     assert!(one > Duration::ZERO && one <= pause && other <= pause);
@@ -366,7 +366,7 @@ fn pauses_grow_with_the_time_that_has_passed() {
 }
 
 #[test]
-fn where_nobody_listens_pauses_stay_short_at_first() {
+fn pauses_stay_short_at_first_while_nothing_listens() {
     assert_eq!(pause_at_the_door(Duration::ZERO), Duration::from_millis(10));
     assert_eq!(pause_at_the_door(Duration::from_millis(160)), Duration::from_millis(20));
     assert_eq!(pause_at_the_door(Duration::from_secs(19)), Duration::from_millis(25), "readiness is seen at once");

@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_service_of_another_terminal_is_the_same_and_one_with_another_variable_is_not() {
+    fn terminal_variables_are_not_part_of_the_digest_and_others_are() {
         let mut other = definition();
         other.variables.0.set("TERM", "dumb");
         other.current_dir = "/b".into();

@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn news_are_read_as_they_were_told() {
+    fn events_are_read_as_they_were_written() {
         for event in [
             ShimEvent::Started { leader: 7, shim: 6 },
             ShimEvent::NotStarted(2),

@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_left_in_the_pipe_goes_to_the_end_of_the_log() {
+    fn the_rest_of_the_pipe_is_appended_to_the_log() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.log");
         std::fs::write(&path, "before\n").unwrap();

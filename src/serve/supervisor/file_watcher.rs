@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn globs_and_single_files_count_where_they_match() {
+    fn globs_and_single_files_count_if_they_match() {
         let fixture = WatchFixture::new(&["src/a.py", "src/deep/b.py", "settings.ini", ".tox/py/x.py"]);
         fs::write(fixture.folder.path().join(".gitignore"), "settings.ini\n").unwrap();
         let mut changes = fixture.changes(&["**/*.py", "settings.ini", "!**/test_*.py"]);
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn many_changes_are_told_as_one_and_what_is_replaced_or_comes_later_is_seen() {
+    fn many_changes_are_reported_once_and_replaced_files_are_seen() {
         let fixture = WatchFixture::new(&["src/a.py"]);
         let mut changes = fixture.changes(&["src/**/*.py", "later/**"]);
         let many: Vec<String> = (0..200).map(|number| format!("src/{number}.py")).collect();
@@ -355,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_waits_for_changes_that_nobody_wants_to_know_of() {
+    fn a_cancelled_watch_does_not_wait() {
         let fixture = WatchFixture::new(&["src/a.py"]);
         let mut changes = fixture.changes(&["src"]);
         let (cancel, canceller) = CancellableWait::new().unwrap();

@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_done_is_known_to_the_next_and_a_file_that_cannot_be_read_is_an_empty_one() {
+    fn finished_jobs_are_recorded_and_an_unreadable_record_is_empty() {
         let folder = tempfile::tempdir().unwrap();
         JobRecords::open(folder.path()).done("migrate", done("a", &[("db", "1")]));
         let jobs = JobRecords::open(folder.path());
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_put_into_something_that_is_gone_is_not_done() {
+    fn a_job_is_not_done_if_its_store_is_gone() {
         let folder = tempfile::tempdir().unwrap();
         let mut jobs = JobRecords::open(folder.path());
         jobs.done("migrate", done("a", &[("db", "1"), ("cache", "1")]));

@@ -241,7 +241,7 @@ pub fn files(path: &Path) -> Vec<(File, PathBuf)> {
     opened.filter_map(|(file, times)| Some((file.ok()?, times))).collect()
 }
 
-/// Where output written at or after that time begins, by the file of times; `None`: there is none, as far as
+/// Where output written at or after that time begins, by the file of times; `None`: no such output, as far as
 /// is known. Times are in the order of writing. If the clock was set back, earlier output does not count as
 /// later; if it was set forward and back again, no output in between is skipped.
 pub fn written_since(times: &Path, since: SystemTime) -> Option<u64> {
@@ -367,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_that_grows_too_long_is_put_aside_at_the_end_of_a_line_and_the_oldest_forgotten() {
+    fn a_long_log_is_rotated_at_the_end_of_a_line_and_the_oldest_deleted() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.log");
         let read = |extension: &str| std::fs::read_to_string(path.with_extension(extension)).unwrap_or_default();
@@ -429,7 +429,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_is_told_and_holds_up_nothing() {
+    fn a_full_disk_is_reported_and_blocks_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.log");
         let mut log = ServiceLog::open(&path).unwrap();

@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_moved_is_the_project_or_its_work_folder() {
+    fn the_moved_folder_is_the_project_or_its_work_folder() {
         let of = |before: &str, after: &str| moved(Path::new(before), Path::new(after));
         let both = |one: &str, other: &str| (PathBuf::from(one), PathBuf::from(other));
         assert_eq!(of("/a/one/.tox/.envo", "/a/two/.tox/.envo"), both("/a/one", "/a/two"));

@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_of_probe_says_what_it_waits_for_and_why_that_has_not_come() {
+    fn every_kind_of_probe_explains_what_is_missing() {
         let line = "half way\x07".to_owned();
         for (target, shown, explained) in [
             (ProbeTarget::Process, "it to run", None),

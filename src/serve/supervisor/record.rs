@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_started_is_known_to_the_next_wherever_the_folder_is_moved_but_not_in_a_copy() {
+    fn a_record_is_valid_after_a_move_but_not_in_a_copy() {
         let folder = tempfile::tempdir().unwrap();
         let [state, moved, copy] = ["state", "moved", "copy"].map(|name| folder.path().join(name));
         for one in [&state, &copy] {

@@ -15,7 +15,7 @@ fn own_address(test: u8) -> String {
 }
 
 #[test]
-fn a_service_that_does_not_answer_any_more_is_restarted_whatever_restart_says() {
+fn an_unresponsive_service_is_restarted_for_any_restart_setting() {
     let script = "echo up >> notes; rm -f broken; echo listening on port 1\n\
                   if test $(wc -l < notes) = 1; then touch broken; else echo again > gate; fi\nexec sleep 1000";
     let mut fixture = SupervisorFixture::new().service("a", &[], script, |service| {
@@ -30,7 +30,7 @@ fn a_service_that_does_not_answer_any_more_is_restarted_whatever_restart_says() 
 }
 
 #[test]
-fn what_answers_on_the_fixed_port_already_is_used_and_not_stopped() {
+fn a_running_program_on_the_fixed_port_is_adopted() {
     let other = TcpListener::bind("127.0.0.1:0").unwrap();
     let number = other.local_addr().unwrap().port();
     let mut fixture = SupervisorFixture::new()
@@ -52,7 +52,7 @@ fn what_answers_on_the_fixed_port_already_is_used_and_not_stopped() {
 }
 
 #[test]
-fn what_does_not_answer_on_the_fixed_port_is_named() {
+fn a_silent_program_on_the_fixed_port_is_named() {
     let other = TcpListener::bind("127.0.0.1:0").unwrap();
     let number = other.local_addr().unwrap().port();
     let mut fixture = SupervisorFixture::new().service("db", &[], "exec sleep 1000", |service| {
@@ -80,7 +80,7 @@ fn without_anything_to_adopt_the_service_is_envos_own() {
 }
 
 #[test]
-fn a_service_whose_port_somebody_else_took_gets_another_one() {
+fn a_service_whose_port_was_taken_gets_another_one() {
     let script = "echo $1 >> ports; if test -e gate; then read go < gate; echo in use; exit 1; fi\n\
                   echo listening on port $1; exec sleep 1000";
     let mut fixture = SupervisorFixture::new().service("a", &[], script, |service| {
@@ -109,7 +109,7 @@ fn a_service_whose_port_somebody_else_took_gets_another_one() {
 }
 
 #[test]
-fn a_service_that_asks_for_a_terminal_has_one_and_its_lines_stay_as_they_are() {
+fn a_service_with_a_terminal_has_unchanged_lines() {
     let script = "test -t 1 && test -t 2 && echo a terminal; printf 'listening on port 1\\n'; exec sleep 1000";
     let mut fixture = SupervisorFixture::new().service("a", &[], script, |service| {
         by_log(service);
@@ -143,7 +143,7 @@ fn a_service_gets_its_sockets_open_and_the_same_after_a_restart() {
 }
 
 #[test]
-fn a_service_with_sockets_that_cannot_be_started_says_why() {
+fn a_service_with_sockets_reports_why_it_cannot_start() {
     let mut fixture = SupervisorFixture::new().service("a", &[], "", |service| {
         service.serve = "./no-such-program".into();
         service.listen_fds = true;
@@ -160,7 +160,7 @@ fn replace(fixture: &SupervisorFixture, name: &str) {
 }
 
 #[test]
-fn a_change_of_a_watched_file_restarts_a_service_even_after_it_has_failed() {
+fn a_changed_file_restarts_a_service_even_after_a_failure() {
     let script =
         "echo up >> notes; echo up > gate; cat good > /dev/null && echo listening on port 1 && exec sleep 1000";
     let mut fixture = SupervisorFixture::new().service("a", &[], script, |service| {
@@ -187,7 +187,7 @@ fn a_change_of_a_watched_file_restarts_a_service_even_after_it_has_failed() {
 }
 
 #[test]
-fn a_change_runs_the_watch_command_instead_where_there_is_one() {
+fn a_change_runs_the_watch_command_if_there_is_one() {
     let mut fixture = SupervisorFixture::new().service("a", &[], &noted("a"), |service| {
         by_log(service);
         service.watch_command = Some("sh -c 'echo built by $ENVO_INSTANCE > gate'".into());

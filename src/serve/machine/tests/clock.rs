@@ -5,7 +5,7 @@ use super::*;
 const DAY: f64 = 86_400.0;
 
 #[test]
-fn a_leap_of_time_leaves_what_is_ready_and_does_what_is_due_once() {
+fn a_jump_of_time_keeps_ready_nodes_and_does_due_work_once() {
     let mut fixture = restarting(RestartPolicy::Always, 5);
     assert_eq!((fixture.after(DAY), fixture.states()), (vec![], vec![NodeState::Ready]));
     assert_eq!(fixture.machine.deadline(), None, "nothing is due");
@@ -30,7 +30,7 @@ fn a_leap_of_time_while_a_service_stops_kills_it_once() {
 }
 
 #[test]
-fn time_that_stands_still_or_goes_back_breaks_nothing() {
+fn time_that_stops_or_goes_back_breaks_nothing() {
     let mut fixture = restarting(RestartPolicy::Always, 5);
     for now in [1_000, 10, 0] {
         fixture.now = Duration::from_secs(now);

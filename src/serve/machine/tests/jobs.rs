@@ -47,7 +47,7 @@ impl MachineFixture {
 }
 
 #[test]
-fn a_job_runs_again_when_what_it_prepared_was_restarted_after_a_crash() {
+fn a_job_runs_again_after_a_crash_of_its_store() {
     let mut fixture = up(on_failure("kv"));
     fixture.step(MachineEvent::Exited(KV, -9));
     assert!(!fixture.machine.is_met(MIGRATE), "from the moment on at which what it did is gone");
@@ -60,7 +60,7 @@ fn a_job_runs_again_when_what_it_prepared_was_restarted_after_a_crash() {
 }
 
 #[test]
-fn a_job_runs_again_when_what_it_prepared_was_restarted_on_demand() {
+fn a_job_runs_again_after_a_restart_of_its_store() {
     let mut fixture = up(service("kv", &[]));
     assert_eq!(fixture.step(MachineEvent::Restart(vec![KV])), [Action::Terminate(KV)]);
     assert_eq!(fixture.take_down(KV), [Action::Prepare(KV)]);
@@ -70,7 +70,7 @@ fn a_job_runs_again_when_what_it_prepared_was_restarted_on_demand() {
 }
 
 #[test]
-fn a_job_runs_again_when_what_it_prepared_was_stopped_and_started() {
+fn a_job_runs_again_after_a_stop_and_start_of_its_store() {
     let mut fixture = up(service("kv", &[]));
     assert_eq!(fixture.step(MachineEvent::Halt(vec![KV])), [Action::Terminate(APP)]);
     assert_eq!(fixture.take_down(APP), [Action::Terminate(KV)]);
@@ -82,7 +82,7 @@ fn a_job_runs_again_when_what_it_prepared_was_stopped_and_started() {
 }
 
 #[test]
-fn a_job_is_done_as_long_as_the_same_start_runs_whoever_comes_and_goes() {
+fn a_job_stays_done_while_the_same_start_runs() {
     let mut fixture = up(service("kv", &[]));
     assert_eq!(fixture.want(&[KV]), [Action::Terminate(APP)]);
     fixture.take_down(APP);
@@ -101,7 +101,7 @@ fn a_job_runs_again_when_everything_was_down() {
 }
 
 #[test]
-fn a_job_that_runs_begins_again_when_what_it_prepares_is_lost() {
+fn a_running_job_begins_again_when_its_store_is_lost() {
     let mut fixture =
         MachineFixture::new(vec![on_failure("kv"), job("migrate", &[KV]), service("app", &[KV, MIGRATE])]);
     fixture.step(MachineEvent::Tick);
@@ -122,7 +122,7 @@ fn a_job_that_runs_begins_again_when_what_it_prepares_is_lost() {
 }
 
 #[test]
-fn what_waits_for_something_else_starts_after_the_job_was_done_again() {
+fn a_waiting_dependent_starts_after_the_repeated_job() {
     let nodes = vec![on_failure("kv"), job("migrate", &[KV]), service("app", &[MIGRATE, 3]), service("slow", &[])];
     let mut fixture = MachineFixture::new(nodes);
     fixture.step(MachineEvent::Tick);
@@ -149,7 +149,7 @@ fn a_job_is_done_for_data_that_persist() {
 }
 
 #[test]
-fn what_a_store_in_memory_had_is_gone_when_it_comes_back_with_data_that_persist() {
+fn data_in_memory_is_lost_even_if_the_next_start_persists() {
     let mut fixture = up(on_failure("kv"));
     fixture.machine.redefine(KV, with_data("kv"), true);
     fixture.machine.connect();
@@ -194,7 +194,7 @@ fn a_job_that_depends_on_a_job_runs_again_with_it_and_after_it() {
 }
 
 #[test]
-fn a_job_runs_again_for_an_instance_that_comes_beside_others_and_not_for_one_that_goes() {
+fn a_job_runs_again_for_an_added_instance_and_not_for_a_removed_one() {
     let mut fixture = MachineFixture::new(vec![service("kv", &[]), job("migrate", &[0]), service("kv@2", &[])]);
     fixture.want(&[1]);
     fixture.bring_up(0);
@@ -211,7 +211,7 @@ fn a_job_runs_again_for_an_instance_that_comes_beside_others_and_not_for_one_tha
 }
 
 #[test]
-fn what_is_adopted_once_more_may_be_another() {
+fn a_service_adopted_again_may_be_another() {
     let mut fixture = MachineFixture::new(vec![service("kv", &[]), job("migrate", &[KV])]);
     fixture.step(MachineEvent::Tick);
     assert_eq!(fixture.step(MachineEvent::Adopted(KV)), [Action::Prepare(MIGRATE)]);
@@ -224,7 +224,7 @@ fn what_is_adopted_once_more_may_be_another() {
 }
 
 #[test]
-fn what_restarts_with_a_job_does_so_when_the_job_has_to_run_again() {
+fn dependents_that_restart_with_a_job_do_so_when_it_runs_again() {
     let mut app = service("app", &[KV, MIGRATE]);
     app.restarts_with = vec![MIGRATE];
     let mut fixture = MachineFixture::new(vec![on_failure("kv"), job("migrate", &[KV]), app]);
@@ -242,7 +242,7 @@ fn what_restarts_with_a_job_does_so_when_the_job_has_to_run_again() {
 }
 
 #[test]
-fn a_service_that_ends_well_after_the_last_job_is_not_started_for_it_again() {
+fn a_service_that_ends_after_its_last_job_is_not_started_again() {
     let mut fixture = MachineFixture::new(vec![service("kv", &[]), job("migrate", &[KV])]);
     fixture.step(MachineEvent::Tick);
     fixture.bring_up(KV);
@@ -253,7 +253,7 @@ fn a_service_that_ends_well_after_the_last_job_is_not_started_for_it_again() {
 }
 
 #[test]
-fn a_service_may_not_end_while_something_lives_by_what_a_job_has_put_into_it() {
+fn a_service_outlives_the_dependents_of_jobs_that_prepared_it() {
     let mut fixture = up(service("kv", &[]));
     fixture.step(MachineEvent::Exited(KV, 0));
     assert_eq!(fixture.failure(), "kv: exited with code 0");
@@ -275,7 +275,7 @@ fn a_failed_job_is_tried_again_when_it_is_asked_for() {
 }
 
 #[test]
-fn a_service_starts_when_all_is_ready_that_those_it_depends_on_need() {
+fn a_service_starts_when_indirect_dependencies_are_ready() {
     let nodes = vec![on_failure("db"), service("api", &[0]), service("app", &[1, 3]), service("slow", &[])];
     let mut fixture = MachineFixture::new(nodes);
     fixture.step(MachineEvent::Tick);
@@ -292,7 +292,7 @@ fn a_service_starts_when_all_is_ready_that_those_it_depends_on_need() {
 }
 
 #[test]
-fn a_service_fails_when_what_those_it_depends_on_need_has_failed() {
+fn a_service_fails_when_an_indirect_dependency_has_failed() {
     let nodes = vec![service("db", &[]), service("api", &[0]), service("app", &[1, 3]), service("slow", &[])];
     let mut fixture = MachineFixture::new(nodes);
     fixture.step(MachineEvent::Tick);

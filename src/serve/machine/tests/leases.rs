@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn what_nobody_wants_any_more_stops_and_what_is_wanted_again_starts() {
+fn unwanted_nodes_stop_and_wanted_ones_start() {
     let mut fixture = MachineFixture::new(vec![service("db", &[]), service("app", &[0]), service("other", &[])]);
     fixture.step(MachineEvent::Tick);
     for at in 0..3 {
@@ -18,7 +18,7 @@ fn what_nobody_wants_any_more_stops_and_what_is_wanted_again_starts() {
 }
 
 #[test]
-fn what_is_wanted_again_while_it_stops_starts_when_it_is_gone() {
+fn a_node_wanted_again_while_it_stops_starts_when_it_is_gone() {
     let mut fixture = MachineFixture::new(vec![service("a", &[])]);
     fixture.step(MachineEvent::Tick);
     fixture.bring_up(0);
@@ -28,7 +28,7 @@ fn what_is_wanted_again_while_it_stops_starts_when_it_is_gone() {
 }
 
 #[test]
-fn a_service_that_the_user_stops_takes_its_dependents_with_it_until_it_is_started() {
+fn a_stopped_service_stops_its_dependents_until_it_is_started() {
     let mut fixture = MachineFixture::new(vec![service("db", &[]), service("app", &[0])]);
     fixture.step(MachineEvent::Tick);
     fixture.bring_up(0);
@@ -78,7 +78,7 @@ fn dependents_that_ask_for_it_restart_when_a_service_crashes() {
 }
 
 #[test]
-fn a_service_is_kept_for_its_idle_time_with_what_it_needs() {
+fn a_service_is_kept_for_its_idle_time_with_its_dependencies() {
     let app = MachineNode { idle_timeout: Duration::from_secs(5), ..service("app", &[0]) };
     let mut fixture = MachineFixture::new(vec![service("db", &[]), app]);
     fixture.step(MachineEvent::Tick);
@@ -94,7 +94,7 @@ fn a_service_is_kept_for_its_idle_time_with_what_it_needs() {
 }
 
 #[test]
-fn a_job_that_is_done_is_not_run_again_unless_it_is_asked_for() {
+fn a_finished_job_runs_again_only_on_request() {
     let mut fixture = MachineFixture::new(vec![job("migrate", &[]), service("app", &[0])]);
     fixture.step(MachineEvent::Tick);
     assert_eq!(fixture.step(MachineEvent::AlreadyDone(0)), [Action::Prepare(1)]);
@@ -107,7 +107,7 @@ fn a_job_that_is_done_is_not_run_again_unless_it_is_asked_for() {
 }
 
 #[test]
-fn what_is_defined_anew_restarts_with_the_new_definition() {
+fn a_redefined_node_restarts_with_the_new_definition() {
     let mut fixture = MachineFixture::new(vec![service("a", &[])]);
     fixture.step(MachineEvent::Tick);
     fixture.bring_up(0);

@@ -15,7 +15,7 @@ fn started(node: MachineNode) -> MachineFixture {
 }
 
 #[test]
-fn what_only_has_to_run_is_ready_when_it_has_done_so_for_a_moment() {
+fn a_service_without_a_probe_is_ready_after_a_moment() {
     let mut fixture = started(plain());
     assert_eq!((fixture.states(), fixture.machine.is_met(0)), (vec![NodeState::Starting], false));
     assert_eq!(fixture.machine.deadline(), Some(SETTLED));
@@ -36,7 +36,7 @@ fn a_ready_timeout_shorter_than_that_moment_does_not_matter() {
 }
 
 #[test]
-fn what_ends_at_once_was_never_ready() {
+fn a_service_that_ends_at_once_was_never_ready() {
     for code in [0, 1] {
         let app = service("app", &[0]);
         let mut fixture = MachineFixture::new(vec![plain(), app]);
@@ -53,7 +53,7 @@ fn what_ends_at_once_was_never_ready() {
 }
 
 #[test]
-fn what_ends_well_at_once_and_is_not_needed_has_ended() {
+fn a_service_that_ends_at_once_without_dependents_has_ended() {
     let mut fixture = started(MachineNode { restart: RestartPolicy::OnFailure, ..plain() });
     assert_eq!(fixture.step(MachineEvent::Exited(0, 0)), [Action::Terminate(0)]);
     fixture.step(MachineEvent::Gone(0));
@@ -76,7 +76,7 @@ fn it_is_restarted_when_it_ends_badly_at_once() {
 }
 
 #[test]
-fn what_is_stopped_before_it_has_settled_is_not_ready_any_more() {
+fn a_service_stopped_before_it_settled_is_not_ready() {
     let mut fixture = started(plain());
     assert_eq!(fixture.step(MachineEvent::Stop), [Action::Terminate(0)]);
     assert_eq!((fixture.after(1.0), fixture.states()), (vec![], vec![NodeState::Stopping]));
@@ -97,7 +97,7 @@ fn a_slow_start_is_reported_every_second_until_it_is_over() {
 }
 
 #[test]
-fn the_end_of_the_time_comes_before_a_report_of_it() {
+fn a_timeout_precedes_its_report() {
     let mut fixture = started(MachineNode { ready_timeout: Some(Duration::from_secs(1)), ..service("a", &[]) });
     assert_eq!(fixture.after(1.0), [Action::Terminate(0)]);
     assert_eq!(fixture.failure(), "a: was not ready after 1 s");
