@@ -29,7 +29,7 @@ pub enum ChildInput {
     Inherit,
     /// Nothing: reads end at once.
     Null,
-    /// [`Child::stdin`].
+    /// [`ChildProcess::stdin`].
     Pipe,
     /// An open file or socket.
     From(OwnedFd),
@@ -41,7 +41,7 @@ pub enum ChildOutput {
     /// This process's own.
     Inherit,
     Null,
-    /// [`Child::stdout`] or [`Child::stderr`].
+    /// [`ChildProcess::stdout`] or [`ChildProcess::stderr`].
     Pipe,
     /// An open file, or the child's end of a pseudo-terminal.
     To(OwnedFd),

@@ -94,7 +94,7 @@ impl Read for Allowance {
 ///
 /// # Errors
 ///
-/// It is not such an archive, it is larger than [`LARGEST_ARCHIVE`], or a member would be outside `target` or
+/// It is not such an archive, it is larger than `LARGEST_ARCHIVE`, or a member would be outside `target` or
 /// point there; members unpacked before remain.
 pub fn unpack(source: &Path, target: &Path) -> Result<(), ConfigError> {
     unpack_at_most(LARGEST_ARCHIVE, source, target)

@@ -70,16 +70,16 @@ pub(super) fn restore_limit(command: &mut Command) {
     }
 }
 
-/// Makes `descriptor` the one with this number, open in what this process starts.
+/// Gives `descriptor` this number and lets child processes inherit it.
 ///
 /// # Safety
-/// Nothing in this process owns the number, or it is that of `descriptor`: what had it before is closed.
+/// Nothing in this process owns the number, or it is that of `descriptor`: a descriptor that had it before is closed.
 pub unsafe fn move_to(descriptor: OwnedFd, number: i32) -> io::Result<()> {
     if descriptor.as_raw_fd() == number {
         let _ = descriptor.into_raw_fd();
         return Ok(());
     }
-    // SAFETY: `descriptor` is open, and nobody owns the other number, by the contract of this function.
+    // SAFETY: `descriptor` is open, and nothing owns the other number, by the contract of this function.
     if unsafe { libc::dup2(descriptor.as_raw_fd(), number) } < 0 {
         return Err(io::Error::last_os_error());
     }

@@ -392,14 +392,14 @@ impl ServiceMachine {
         at
     }
 
-    /// Replaces a node that is over and not wanted with one that is not wanted yet. [`Machine::connect`] must
+    /// Replaces a node that is over and not wanted with one that is not wanted yet. [`ServiceMachine::connect`] must
     /// follow.
     pub fn replace(&mut self, at: usize, node: MachineNode) {
         let epoch = self.members[at].epoch + 1;
         self.members[at] = NodeRecord { epoch, ..NodeRecord::new(node) };
     }
 
-    /// Gives a node another definition. `restart`: if it runs, it is restarted with it. [`Machine::connect`]
+    /// Gives a node another definition. `restart`: if it runs, it is restarted with it. [`ServiceMachine::connect`]
     /// must follow.
     pub fn redefine(&mut self, at: usize, node: MachineNode, restart: bool) {
         let member = &mut self.members[at];

@@ -90,7 +90,7 @@ impl Outbox {
         self.wake();
     }
 
-    /// Waits until the connection has ended, which takes at most [`LAST_WORDS`].
+    /// Waits until the connection has ended, which takes at most `LAST_WORDS`.
     pub fn wait_until_ended(&self) {
         let queue = self.lock();
         drop(self.ended.wait_timeout_while(queue, LAST_WORDS, |queue| !queue.ended));
