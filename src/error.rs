@@ -1,7 +1,7 @@
-//! What can be wrong with a configuration, in tox's words, with the place it was written and what would help.
+//! Errors in a configuration, in tox's words, with their location and hints.
 //!
-//! Rooms up to `plan` return [`ConfigError`]; from `builder` on, `anyhow` carries it along with context. Where tox prints a
-//! message that people or scripts match on, [`ConfigError::message`] holds those very words and the frame is extra.
+//! Modules up to `plan` return [`ConfigError`]; from `builder` on, it is wrapped by `anyhow` with context. If tox prints a
+//! message that people or scripts match on, [`ConfigError::message`] is that exact message, and the frame is extra.
 
 pub mod frame;
 
@@ -10,30 +10,30 @@ use std::path::PathBuf;
 
 use crate::python_text::python_repr;
 
-/// tox's class of an error: it decides what happens next, and its Python name shows in `config`.
+/// tox's class of an error: it decides how the error is handled, and `config` shows its Python name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorClass {
     /// The user's mistake: ends the program, or the environment that needed the value.
     Handled,
-    /// The environment cannot be made.
+    /// The environment cannot be created.
     Fail,
-    /// The environment is left out (a missing interpreter, another platform).
+    /// The environment is skipped (a missing interpreter, another platform).
     Skip,
-    /// No interpreter fits; fails the environment.
+    /// No interpreter matches; fails the environment.
     NoInterpreter,
-    /// A key that is not there.
+    /// A missing key.
     Key,
     /// A value refers to itself.
     Circular,
-    /// Substitution did not come to an end, or a variable refers to itself.
+    /// Substitution did not end, or a variable refers to itself.
     MatchRecursion,
-    /// A value leads back to itself over defaults, where Python ends with its stack.
+    /// A cycle over defaults, for which Python reports a recursion error.
     Recursion,
     /// A malformed substitution.
     Match,
     Type,
     Value,
-    /// What was to be asked does not answer.
+    /// A program that was queried does not respond.
     Runtime,
 }
 
@@ -57,27 +57,27 @@ impl ErrorClass {
     }
 }
 
-/// A place in a configuration file. Lines and columns count from one, columns in characters.
+/// A location in a configuration file. Lines and columns count from one, columns in characters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Location {
     pub file: PathBuf,
     pub line: usize,
     pub column: usize,
-    /// How many characters are meant.
+    /// The number of characters.
     pub length: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
     pub class: ErrorClass,
-    /// tox's words where tox has words.
+    /// The message, in tox's words if tox has the error.
     pub message: String,
     pub location: Option<Box<Location>>,
     /// How the value was reached: `py310.deps`, `[base]deps`.
     pub trail: Vec<String>,
-    /// What would help.
+    /// Hints for the user.
     pub hints: Vec<String>,
-    /// What else is wrong, where it would only be told after this has been mended.
+    /// Further errors, which would otherwise only be reported after this one was fixed.
     pub further: Vec<ConfigError>,
 }
 
@@ -93,7 +93,7 @@ impl ConfigError {
         }
     }
 
-    /// The first of several, with the others behind it; `None` when there are none.
+    /// The first of several errors, with the others attached; `None` if there are none.
     pub fn of_several(errors: Vec<Self>) -> Option<Self> {
         let mut errors = errors.into_iter();
         let first = errors.next()?;

@@ -1,4 +1,4 @@
-//! Factors: `py{310,311}-{a,b}` written out, and the lines of a value that hold for an environment.
+//! Expands expressions such as `py{310,311}-{a,b}`, and filters the lines of a value by the factors of an environment.
 //! <https://tox.wiki/en/4.67.15/reference/config.html#generative-environments>
 
 mod ranges;
@@ -10,10 +10,10 @@ pub use ranges::{LATEST_PYTHON_MINOR_MAX, LATEST_PYTHON_MINOR_MIN, MOST_NAMES, U
 use crate::error::{ConfigError, ErrorClass};
 use crate::python_text::{digit, is_space, is_word, strip};
 
-/// How many bytes the names of an expression may have.
+/// The limit for the names of an expression in bytes.
 const MOST_BYTES: usize = 128 << 20;
 
-/// The error for an expression that stands for more environments than there is room for.
+/// The error for an expression that expands to too many environments.
 pub fn too_many(expression: &str) -> ConfigError {
     let shown: String = expression.chars().take(80).collect();
     ConfigError::handled(format!(
@@ -23,9 +23,9 @@ pub fn too_many(expression: &str) -> ConfigError {
     .hint("write a shorter range or fewer groups")
 }
 
-/// Writes out `a,{b,c}-d` to the environment names it stands for.
+/// Expands `a,{b,c}-d` to environment names.
 pub fn expand_environments(expression: &str) -> Result<Vec<String>, ConfigError> {
-    // Most names have nothing to write out.
+    // Most names have nothing to expand.
     if !expression.is_empty() && expression.bytes().all(is_common) {
         return Ok(vec![expression.to_owned()]);
     }
@@ -40,7 +40,7 @@ pub fn expand_environments(expression: &str) -> Result<Vec<String>, ConfigError>
     Ok(names)
 }
 
-/// Whether a byte is one that means nothing wherever it stands in a name.
+/// Whether a byte has no special meaning in a name.
 fn is_common(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-')
 }
@@ -49,19 +49,19 @@ fn without_negation(factor: &str) -> &str {
     factor.strip_prefix('!').unwrap_or(factor)
 }
 
-/// The name that a condition names: the exclamation mark of a negation does not belong to it.
+/// The name in a condition, without the exclamation mark of a negation.
 fn without_negations(name: &str) -> String {
     name.split('-').map(without_negation).collect::<Vec<_>>().join("-")
 }
 
-/// The condition before the marker of a line; it may still turn out to be none.
+/// The possible condition before the marker of a line.
 fn condition_of(line: &str, marker: usize) -> &str {
     strip(&line[..marker])
 }
 
-/// Whether a condition has neither braces nor ranges, so that it can be read where it stands.
+/// Whether a condition has neither braces nor ranges, so that it need not be expanded.
 fn is_plain(condition: &str) -> bool {
-    // A range opens behind anything that is no part of a name, `!` and `[` among them.
+    // A range may start after any character that is not part of a name, including `!` and `[`.
     let may_be_range = |one: &str| {
         let before = one.trim_end_matches(|c| c == '-' || digit(c).is_some());
         before.len() < one.len() && !before.ends_with(|c| is_word(c) || c == '.')
@@ -75,16 +75,16 @@ fn plain_alternatives(condition: &str) -> impl Iterator<Item = &str> {
     condition.split(',').filter(|alternative| !alternative.is_empty()).map(strip)
 }
 
-/// Where the first colon stands that a blank or the end of the line follows.
+/// The position of the first colon before whitespace or the end of the line.
 fn marker_position(line: &str) -> Option<usize> {
     let mut colons = memchr::memchr_iter(b':', line.as_bytes());
     colons.find(|at| line[at + 1..].chars().next().is_none_or(is_space))
 }
 
-/// Conditions line by line. Generated files repeat a condition on many lines, and one that stands on the line before as
-/// well is not worked out again.
+/// Evaluates conditions line by line. Generated files repeat a condition on many lines, so the result for the previous line
+/// is reused.
 pub(crate) struct LineConditions<'a, T> {
-    /// The start of the line that had a marker last, the marker and the blank behind it included.
+    /// The start of the last line with a marker, including the marker and the space after it.
     start: &'a str,
     answer: T,
 }
@@ -94,11 +94,11 @@ impl<'a, T: Copy> LineConditions<'a, T> {
         Self { start: "", answer: initial }
     }
 
-    /// What `answer` says of the line's condition, and the text behind the marker; `None` when there is no marker.
+    /// The result of `answer` for the line's condition, and the text after the marker; `None` if there is no marker.
     pub(crate) fn of(&mut self, line: &'a str, answer: impl FnOnce(&'a str) -> T) -> Option<(T, &'a str)> {
         if self.start.is_empty() || !line.starts_with(self.start) {
             let marker = marker_position(line)?;
-            // Without a blank behind it the marker would be none on a longer line.
+            // Without a space after it, this would not be a marker on a longer line.
             let blank = line[marker + 1..].chars().next();
             self.start = blank.map_or("", |blank| &line[..marker + 1 + blank.len_utf8()]);
             self.answer = answer(condition_of(line, marker));
@@ -108,7 +108,7 @@ impl<'a, T: Copy> LineConditions<'a, T> {
     }
 }
 
-/// Keeps the lines of a value that hold for an environment with these factors, which are asked for only where there is a
+/// Keeps the lines of a value that apply to an environment with these factors, which are computed only if there is a
 /// condition.
 pub fn filter<'v, 'a>(value: &'v str, active: impl Fn() -> &'a ActiveFactors) -> Result<Cow<'v, str>, ConfigError> {
     // Nearly all values have no conditions; nothing to do for them.
@@ -179,8 +179,7 @@ fn without_empty_lines(value: &str) -> Cow<'_, str> {
     Cow::Owned(lines(value).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n"))
 }
 
-/// Hands over the environment names that the conditions inside a value mention and that have a factor which is not
-/// known.
+/// Collects the environment names in the conditions of a value that contain an unknown factor.
 pub fn mentioned_environments(
     value: &str,
     is_known: &dyn Fn(&str) -> bool,
@@ -204,17 +203,17 @@ pub fn mentioned_environments(
     failure
 }
 
-/// What stands before the marker of a line: names of environments, one of which must hold.
+/// The condition of a line: names of environments, of which one must match.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct FactorCondition(Vec<String>);
 
 impl FactorCondition {
-    /// Names of environments with marks of negation, of which one must fit.
+    /// Names of environments, possibly negated, of which one must match.
     pub(crate) fn alternatives(&self) -> &[String] {
         &self.0
     }
 
-    /// `None`: the text is no condition, and the marker none.
+    /// `None` if the text is not a condition.
     pub(crate) fn parse(text: &str) -> Result<Option<Self>, ConfigError> {
         if !is_plain(text) {
             return match expand_ranges(text).and_then(|text| expand_groups(&text)) {
@@ -228,7 +227,7 @@ impl FactorCondition {
     }
 }
 
-/// What holds for an environment: its name's factors, the platform and the machine.
+/// The factors that hold for an environment: those of its name, the platform and the machine.
 #[derive(Debug, Clone, Default)]
 pub struct ActiveFactors(Vec<String>);
 
@@ -274,7 +273,7 @@ fn normalize_machine(machine: &str) -> Cow<'_, str> {
     }
 }
 
-/// Writes out the braces of `py-{a,b},c`.
+/// Expands the braces of `py-{a,b},c`.
 fn expand_groups(value: &str) -> Result<Vec<String>, Unusable> {
     let mut result = Vec::new();
     let mut bytes = 0_usize;
@@ -315,7 +314,7 @@ fn expand_groups(value: &str) -> Result<Vec<String>, Unusable> {
     Ok(result)
 }
 
-/// Pieces between commas that stand outside braces; empty pieces are left out.
+/// Pieces between commas outside braces; empty pieces are skipped.
 fn split_outside_braces(value: &str) -> Vec<&str> {
     let mut pieces = Vec::new();
     let last_brace = end_of_braces(value);
@@ -337,7 +336,7 @@ fn split_outside_braces(value: &str) -> Vec<&str> {
     pieces
 }
 
-/// Where the text ends in which braces close; looking further again and again would take quadratic time.
+/// The end of the text in which braces close; searching further repeatedly would take quadratic time.
 fn end_of_braces(text: &str) -> usize {
     text.rfind('}').map_or(0, |at| at + 1)
 }

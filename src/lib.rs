@@ -1,11 +1,11 @@
-//! envo reads a project's tox configuration, builds its environments in parallel, runs their commands and serves the
+//! envo reads a project's tox configuration, builds its environments in parallel, runs their commands and manages the
 //! services they need.
 //!
 //! The folders show the data flow, and dependencies point one way along it:
-//! arguments ([`cli`]) → where configuration comes from ([`source`]) → lazily resolved settings ([`settings`]) → plain
-//! typed values ([`model`]) → what to do in which order ([`plan`]) → how an environment is made ([`runtime`],
-//! [`install`], [`builder`]) → running ([`execute`]) or serving ([`serve`]) → what people see ([`report`]).
-//! [`commands`] holds one file per verb and is the only room that knows the whole way.
+//! arguments ([`cli`]) → configuration files ([`source`]) → lazily resolved settings ([`settings`]) → plain typed values
+//! ([`model`]) → selection and order ([`plan`]) → building environments ([`runtime`], [`install`], [`builder`]) → running
+//! ([`execute`]) or serving ([`serve`]) → output ([`report`]). [`commands`] has one file per verb and is the only module
+//! that knows all steps.
 
 pub mod bounded;
 pub mod builder;
@@ -46,7 +46,7 @@ use std::ffi::OsString;
 pub unsafe fn run(arguments: impl Iterator<Item = OsString>) -> u8 {
     let arguments: Vec<OsString> = arguments.collect();
     execute::environment::settle_temporary_folder();
-    // Before anything else, since these processes should stay small.
+    // First, because these processes should stay small.
     match (arguments.get(1).and_then(|verb| verb.to_str()), arguments.get(2)) {
         (Some(serve::protocol::SUPERVISOR_VERB), Some(state_dir)) => {
             let mark = arguments.get(4).map(|mark| mark.to_string_lossy().into_owned());

@@ -1,4 +1,4 @@
-//! The program: hands the arguments to [`envo::run`] and turns its answer into the exit code.
+//! The program: passes the arguments to [`envo::run`] and exits with its result.
 
 use std::process::ExitCode;
 

@@ -1,5 +1,5 @@
-//! Characters and values as Python sees them and shows them. What it takes for a blank, a letter or a digit decides what a configuration means, and
-//! differs in places from what Rust's standard library takes for one. No room's own business, so it stands outside them.
+//! Python's rules for characters, and its representation of values. They define the meaning of a configuration, and
+//! Python's sets of spaces, letters and digits differ from those of Rust's standard library.
 
 pub mod glob;
 pub mod path;
@@ -28,7 +28,7 @@ pub fn strip(text: &str) -> &str {
 
 /// `str.lstrip`.
 pub fn strip_start(text: &str) -> &str {
-    // Nearly all blanks are ASCII, which needs no decoding.
+    // Nearly all whitespace is ASCII, which needs no decoding.
     let bytes = text.as_bytes();
     let mut start = 0;
     while start < bytes.len() && is_ascii_space(bytes[start]) {
@@ -90,14 +90,14 @@ pub fn is_printable(character: char) -> bool {
     !matches_one(&HIDDEN, character)
 }
 
-/// A text from outside on one line, without anything that a terminal would obey: as `repr` writes it, without the quotes.
+/// A text from outside on one line, without terminal control characters: like `repr`, without the quotes.
 pub fn escaped(text: &str) -> String {
     let mut result = String::with_capacity(text.len());
     text.chars().for_each(|character| push_escaped(&mut result, character));
     result
 }
 
-/// A text of several lines without anything that a terminal would obey or that would show it other than it is.
+/// A text of several lines without characters that control a terminal or disguise the text.
 pub fn plain(text: &str) -> Cow<'_, str> {
     if !text.contains(misleads) {
         return Cow::Borrowed(text);
@@ -113,7 +113,7 @@ pub fn plain(text: &str) -> Cow<'_, str> {
     Cow::Owned(result)
 }
 
-/// Whether a character is a command to a terminal, or turns the direction of what is shown.
+/// Whether a character controls a terminal, or changes the direction of text.
 /// <https://www.unicode.org/reports/tr9/#Directional_Formatting_Characters>
 pub fn misleads(character: char) -> bool {
     match character {
@@ -212,7 +212,7 @@ pub fn write_ascii<W: ?Sized + Write>(writer: &mut W, text: &str) -> io::Result<
     Ok(())
 }
 
-/// Why bytes are no UTF-8, as Python says it.
+/// Python's message for bytes that are not UTF-8.
 pub fn decode_error(bytes: &[u8], error: &std::str::Utf8Error) -> String {
     let at = error.valid_up_to();
     let first = bytes.get(at).copied().unwrap_or_default();

@@ -1,5 +1,4 @@
-//! `envo audit`: looks locked packages up among known vulnerabilities. It fails closed: what could not be looked up is an
-//! error.
+//! `envo audit`: checks locked packages for known vulnerabilities. It fails closed: a failed lookup is an error.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::slice;
@@ -28,14 +27,14 @@ use crate::report::table;
 const SERVICE: &str = "https://api.osv.dev";
 const HEAD: [&str; 8] =
     ["PACKAGE", "VERSION", "VULNERABILITY", "CVE", "SEVERITY", "FIXED IN", "ENVIRONMENTS", "SUMMARY"];
-/// The columns that a narrow terminal does without, in that order.
+/// The columns to omit on a narrow terminal, in that order.
 const DISPENSABLE: [&str; 2] = ["SUMMARY", "ENVIRONMENTS"];
-/// How many characters of a summary are shown.
+/// The maximum length of a summary in characters.
 const LONGEST_SUMMARY: usize = 200;
 
-/// How many questions the service takes at once.
+/// The maximum number of queries per request.
 const MOST_QUESTIONS: usize = 1000;
-/// An answer that goes on for longer than this is no answer.
+/// The maximum number of pages in a response.
 const MOST_PAGES: usize = 100;
 
 pub fn execute(options: &Options) -> Result<i32> {
@@ -101,7 +100,7 @@ fn is_named(names: &[String], ecosystem: Ecosystem, package: &str) -> bool {
     })
 }
 
-/// What `--ignore` left out.
+/// The findings and packages that `--ignore` excludes.
 #[derive(Debug, Default)]
 struct IgnoredFindings {
     findings: Vec<Vulnerability>,

@@ -1,4 +1,4 @@
-//! `envo completion`: a script that completes commands and options in a shell.
+//! `envo completion`: generates a completion script for a shell.
 
 use anyhow::Result;
 
@@ -7,7 +7,7 @@ use crate::cli::options::Options;
 use crate::exit_code;
 use crate::report::plain;
 
-/// Prints the script for the shell that was named.
+/// Prints the script for the named shell.
 ///
 /// # Errors
 /// Never; the signature is that of every verb.

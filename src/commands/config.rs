@@ -1,4 +1,4 @@
-//! `envo config`: every setting of the chosen environments, resolved.
+//! `envo config`: shows the resolved settings of the selected environments.
 
 use std::fmt::Write as _;
 
@@ -45,7 +45,7 @@ pub fn execute(options: &Options) -> Result<i32> {
     let end = if options.config.format == ConfigFormat::Ini { pieces.len() } else { pieces.len() - 1 };
     pieces.splice(end..end, after.into_iter().map(ConfigPiece::Warning));
     show(&pieces, options)?;
-    // The process ends now; taking a large configuration apart first would only take time.
+    // The process ends now; freeing a large configuration first would only take time.
     std::mem::forget(plan);
     Ok(if failed { exit_code::CONFIG_EXCEPTION } else { exit_code::OK })
 }
@@ -87,7 +87,7 @@ struct ConfigSection {
     unused: Vec<String>,
 }
 
-/// A setting that was worked out, or could not be.
+/// A resolved setting, or the error.
 struct ResolvedSetting {
     key: &'static str,
     found: Result<ConfigRow, ConfigError>,
@@ -163,7 +163,7 @@ fn core_rows(plan: &Plan, set: &ConfigSet, wanted: &[String]) -> Result<ConfigRo
     Ok(chosen(&defined, wanted).into_iter().map(|key| setting(plan, set, key)).collect())
 }
 
-/// The keys that were asked for and are there, by their present names; all when none were asked for.
+/// The requested keys that exist, by their current names; all if none were requested.
 fn chosen(defined: &[&'static str], wanted: &[String]) -> Vec<&'static str> {
     if wanted.is_empty() {
         return defined.to_vec();

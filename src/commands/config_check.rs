@@ -1,4 +1,4 @@
-//! `envo config --check`: everything that is wrong with a configuration at once.
+//! `envo config --check`: reports all errors in a configuration at once.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -26,13 +26,13 @@ use crate::settings::asks_for_services;
 use crate::settings::check;
 use crate::settings::check::CheckedProject;
 
-/// Says everything that is wrong with the configuration.
+/// Reports all errors in the configuration.
 pub fn execute(options: &Options) -> Result<i32> {
     let found = match open_plan(options) {
         Ok(plan) => {
             crate::commands::report_warnings(&plan, options);
             let settings = &plan.settings;
-            // Names that only a condition mentions are environments to tox, but hardly meant as such.
+            // Names that occur only in a condition are environments for tox, but probably not intended as such.
             let listed: HashSet<String> = settings.list(settings.core(), "env_list")?.into_iter().collect();
             let named = settings.section_names();
             let is_meant = |entry: &&DefinedEnv| {
@@ -45,7 +45,7 @@ pub fn execute(options: &Options) -> Result<i32> {
             let subject = CheckedProject::new(settings, &sets, has_other_plugins);
             check::findings(&subject, || {
                 let mut found = mistakes_of_runs(&plan, &defined, options);
-                // Plugins bring runners of their own.
+                // Plugins provide their own runners.
                 let missing = if has_other_plugins { Vec::new() } else { plan.unavailable() };
                 let is_meant = |name: &String| listed.contains(name) || named.contains(name.as_str());
                 let missing = missing.iter().filter(|(name, _)| is_meant(name) || defined.is_empty());
@@ -53,7 +53,7 @@ pub fn execute(options: &Options) -> Result<i32> {
                 found
             })
         }
-        // Without environments there is nothing else to look at.
+        // Without environments there is nothing else to check.
         Err(error) => vec![error.downcast::<ConfigError>()?],
     };
     if options.config.format == ConfigFormat::Json {
@@ -100,7 +100,7 @@ fn findings_json(found: &[ConfigError]) -> Json {
     json!({"findings": found.iter().map(one).collect::<Vec<_>>()})
 }
 
-/// What would end a run before its first command.
+/// Errors that would end a run before its first command.
 fn mistakes_of_runs(plan: &Plan, defined: &[DefinedEnv], options: &Options) -> Vec<ConfigError> {
     let mut found = Vec::new();
     let names: Vec<String> =
@@ -155,7 +155,7 @@ fn mistakes_of_dependencies(
     let names = plan.runs()?;
     let is_about_services = asks_for_services(&plan.settings) || environments.iter().any(|one| one.service.is_some());
     let members = if is_about_services { environments.iter().map(GraphMember::from).collect() } else { Vec::new() };
-    // What is wrong with one is told of its values; what needs it cannot be judged before that is mended.
+    // Errors in one are reported for its values; its dependents cannot be checked before these are fixed.
     let needs_broken = |member: &GraphMember| {
         member.depends.iter().any(|pattern| broken.iter().any(|name| glob::matches(pattern, name)))
     };
@@ -163,7 +163,7 @@ fn mistakes_of_dependencies(
     let mut found = graph.check_apart(&names);
     let services: HashSet<&str> =
         environments.iter().filter(|one| one.service.is_some()).map(|one| one.name.as_str()).collect();
-    // Of services it is said already.
+    // Already reported for services.
     found.extend(
         plan.unknown_depends(
             &names.iter().filter(|name| !services.contains(name.as_str())).cloned().collect::<Vec<_>>(),

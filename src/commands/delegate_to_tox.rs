@@ -1,5 +1,5 @@
-//! Hands the work over to the tox that is installed beside the host Python, where plugins are asked for and that tox has
-//! them: what tox itself would do there. Nothing is installed for it.
+//! Runs the tox that is installed with the host Python instead, if plugins are required and that tox has them. Installs
+//! nothing.
 
 use std::ffi::OsString;
 
@@ -16,7 +16,7 @@ use crate::runtime::python::PythonDiscovery;
 use crate::runtime::python::distributions::Distributions;
 use crate::source;
 
-/// Becomes that tox, if it has everything that `requires` says.
+/// Replaces this process with that tox, if it satisfies `requires`.
 pub fn hand_over(
     requires: &[String],
     around: &ProvisionContext<'_>,

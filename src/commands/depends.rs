@@ -1,4 +1,4 @@
-//! `envo depends`: the order environments run in, and what waits for what.
+//! `envo depends`: shows the order of environments, and their dependencies.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -61,7 +61,7 @@ fn picture_format(name: &str) -> Option<GraphFormat> {
     }
 }
 
-/// Adds the states of services that run. A supervisor that cannot be asked is no reason to draw nothing.
+/// Adds the states of running services. If the supervisor does not respond, the graph is shown without them.
 fn add_states(nodes: &mut [GraphNode], options: &Options) {
     let ask = || -> Result<Vec<ServiceStatus>> {
         let place = crate::commands::state_folder::state_folder(options)?;

@@ -1,4 +1,4 @@
-//! `envo devenv`: an environment in a folder of the user's choice, with the project installed in place.
+//! `envo devenv`: creates a development environment in a given folder.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,7 +13,7 @@ use crate::error::ConfigError;
 use crate::exit_code;
 use crate::settings::value::SettingValue;
 
-/// Makes the environment.
+/// Creates the environment.
 pub fn execute(options: &Options) -> Result<i32> {
     let start = Instant::now();
     let name = match &options.selection.environments {

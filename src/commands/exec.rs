@@ -1,4 +1,4 @@
-//! `envo exec`: one environment, without the project, with a command of the user's in place of its own.
+//! `envo exec`: runs a given command in an environment, without installing the project.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,7 +12,7 @@ use crate::error::ConfigError;
 use crate::model::Command;
 use crate::settings::value::SettingValue;
 
-/// Runs what stands after `--` in the environment that was named.
+/// Runs the command after `--` in the named environment.
 pub fn execute(options: &Options) -> Result<i32> {
     let start = Instant::now();
     let (plan, discovery) = open(options)?;

@@ -1,4 +1,4 @@
-//! `envo graph` and `envo sbom`: what is locked, as a graph and as a bill of materials.
+//! `envo graph` and `envo sbom`: show locked packages as a dependency graph and as a bill of materials.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -21,7 +21,7 @@ use crate::report::junit::timestamp;
 use crate::report::plain;
 use crate::runtime::cache;
 
-/// Below envo's cache: what was found out about a lock is true as long as the lock is.
+/// The folder in envo's cache for dependencies, which are valid as long as the lock is unchanged.
 const CACHE: &str = "graphs-2";
 
 const SOURCE_DATE: &str = "SOURCE_DATE_EPOCH";
@@ -49,7 +49,7 @@ fn show(options: &Options, locks: &Locks) -> Result<i32> {
     graphs.extend(
         languages.read.iter().map(|one| PackageGraph::of_language(&one.environment, &one.runtime, &one.contents)),
     );
-    // What belongs to one environment stands together.
+    // Group the rows by environment.
     graphs.sort_by(|one, other| one.environment.cmp(&other.environment));
     if options.locks.reverse {
         graphs = graphs.iter().map(PackageGraph::reversed).collect();
@@ -80,7 +80,7 @@ fn write_sbom(
     for (name, document) in documents {
         match graph(options, locks, name, document) {
             Ok(graph) => graphs.push(graph),
-            // Who requires what is no necessary part of it.
+            // The dependencies are optional in it.
             Err(reason) => plain::error(&format!("{name}: exported without dependencies: {reason}\n")),
         }
     }
@@ -111,7 +111,7 @@ fn write_sbom(
     Ok(exit_code::OK)
 }
 
-/// When the bill is made: what `SOURCE_DATE_EPOCH` says, so that it can be made again, else now.
+/// The time of the document: `SOURCE_DATE_EPOCH`, for reproducible output, else now.
 /// <https://reproducible-builds.org/specs/source-date-epoch/>
 #[expect(clippy::disallowed_methods, reason = "readers want the time of the clock on the wall")]
 fn time_of(options: &Options) -> Result<SystemTime, ConfigError> {
@@ -124,7 +124,7 @@ fn time_of(options: &Options) -> Result<SystemTime, ConfigError> {
     })
 }
 
-/// Who requires what in a lock: as was found out before, else by asking the resolver, else from what is installed.
+/// The dependencies in a lock: from the cache, else from the resolver, else from the installed packages.
 fn graph(options: &Options, locks: &Locks, name: &str, document: &LockDocument) -> Result<PackageGraph, String> {
     let key = cache::key([document.text().as_bytes()]);
     let file = cache::folder(&options.variables).map(|folder| folder.join(CACHE).join(format!("{key}.json")));
@@ -174,7 +174,7 @@ fn resolved_edges(
     Ok(edges_of_annotations(&text))
 }
 
-/// `None` when not everything that is locked is installed.
+/// `None` if a locked package is not installed.
 fn installed_edges(locks: &Locks, name: &str, document: &LockDocument) -> Option<PackageEdges> {
     let environment = locks.plan.environment(name).ok()?;
     let interpreter = crate::model::InterpreterLookup::find(locks.discovery.as_ref(), &environment.base_python)?;

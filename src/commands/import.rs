@@ -1,5 +1,5 @@
-//! `envo import`: a Procfile or a `docker-compose.yml` as environments of a `tox.ini`, and locks of other programs as
-//! constraints.
+//! `envo import`: converts a Procfile or a `docker-compose.yml` to environments of a `tox.ini`, and locks of other programs
+//! to constraints.
 
 use std::path::{Path, PathBuf};
 
@@ -14,24 +14,24 @@ use crate::import::{self, Imported, ProjectFiles};
 use crate::python_text::escaped;
 use crate::report::plain;
 
-/// What versions from another lock are written to.
+/// The file for versions from another lock.
 const PINS: &str = "pins.txt";
 
-/// How a `tox.ini` begins that has only services.
+/// The first lines of a `tox.ini` with only services.
 const NEW_FILE: &str = "[tox]\nno_package = true\n\n";
 
-/// The largest file that is looked into, in bytes.
+/// The limit for the size of a file, in bytes.
 const MAX_SIZE: u64 = 4 << 20;
 
-/// Where the files usually are.
+/// The usual names of the files.
 const PROCFILES: [&str; 2] = ["Procfile", "Procfile.dev"];
 pub(super) const COMPOSE_FILES: [&str; 4] =
     ["compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml"];
 
-/// Prints the environments, or adds them to the `tox.ini` of the folder, and says what could not be translated.
+/// Prints the environments, or adds them to the `tox.ini` of the folder, and reports what could not be converted.
 ///
 /// # Errors
-/// A file that is not there, or is none of its kind; with `--write`, environments that are there already.
+/// A file that is missing or invalid; with `--write`, environments that already exist.
 pub fn execute(options: &Options) -> Result<i32> {
     let folder = &options.current_dir;
     if let Some(pins) = pins(options)? {
@@ -88,14 +88,14 @@ pub fn execute(options: &Options) -> Result<i32> {
     Ok(exit_code::OK)
 }
 
-/// A compose file, with what it refers to in the project.
+/// A compose file, with the project's files that it refers to.
 fn compose(text: &str, file: &Path, options: &Options) -> Result<Imported, ConfigError> {
     let folder = &options.current_dir;
     let relative = file.strip_prefix(folder).unwrap_or(file);
     with_files(folder, options, |files| import::compose(text, &relative.to_string_lossy(), files))
 }
 
-/// What a translation may ask of the project in `folder` and of the machine.
+/// Access to the project in `folder` and to the machine for a translation.
 pub(super) fn with_files<T>(folder: &Path, options: &Options, translate: impl FnOnce(&ProjectFiles<'_>) -> T) -> T {
     let search = options.variables.text("PATH").unwrap_or_default();
     translate(&ProjectFiles {

@@ -1,4 +1,4 @@
-//! `envo list`: the environments of the configuration, with what they are for.
+//! `envo list`: lists the environments with their descriptions.
 
 use anyhow::Result;
 
@@ -40,7 +40,7 @@ pub fn execute(options: &Options) -> Result<i32> {
     }
     // What comes before an environment that is wrong is shown all the same.
     plain::out(&text);
-    // The process ends now; taking a large configuration apart first would only take time.
+    // The process ends now; freeing a large configuration first would only take time.
     std::mem::forget(plan);
     outcome.map(|()| exit_code::OK)
 }

@@ -1,5 +1,5 @@
-//! `envo lock` and `envo update`: has what environments will contain resolved and writes it down, all of it or nothing.
-//! `lock --check` only looks.
+//! `envo lock` and `envo update`: resolve the contents of environments and write the locks, all or none. `lock --check`
+//! changes nothing.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -29,11 +29,11 @@ use crate::report::plain;
 use crate::report::table;
 use crate::runtime::locking;
 
-/// How many are resolved at once: a resolver uses several threads of its own.
+/// The number of parallel resolvers, which use several threads each.
 const MOST_AT_ONCE: usize = 6;
 
 /// # Errors
-/// When the configuration is wrong or nothing could be written; what is wrong with a lock is told.
+/// An invalid configuration, or a failure to write; errors in a lock are reported.
 pub fn execute(options: &Options) -> Result<i32> {
     let locks = Locks::open(options)?;
     let outcome = if options.locks.check { check(options, &locks) } else { write(options, &locks) };
@@ -45,7 +45,7 @@ fn write(options: &Options, locks: &Locks) -> Result<i32> {
     let upgrade = UpgradeSelection::of(options);
     let old = match LockIndex::read(&locks.project.root) {
         Ok(index) => index,
-        // What is made anew need not be read.
+        // A lock that is rebuilt need not be read.
         Err(_) if upgrade == UpgradeSelection::All && names_none(options) => LockIndex::default(),
         Err(error) => return Err(ConfigError::from(error).into()),
     };
@@ -86,7 +86,7 @@ fn write(options: &Options, locks: &Locks) -> Result<i32> {
     Ok(exit_code::OK)
 }
 
-/// Says whether the locks fit.
+/// Reports whether the locks are up to date.
 fn check(options: &Options, locks: &Locks) -> Result<i32> {
     let project = &locks.project;
     let index = LockIndex::read(&project.root).map_err(ConfigError::from)?;
@@ -127,7 +127,7 @@ fn sorted_out(locks: &Locks, names: &[String], options: &Options) -> Result<(Vec
     Ok((lockables, apart))
 }
 
-/// Which versions may move although they fit.
+/// The packages whose versions may change although they satisfy the requirements.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum UpgradeSelection {
     Nothing,
@@ -156,7 +156,7 @@ impl UpgradeSelection {
     }
 }
 
-/// What has become of a lock.
+/// The result for a lock.
 #[derive(Debug, Clone)]
 struct LockOutcome {
     before: LockDocument,
@@ -183,7 +183,7 @@ impl LockJob<'_> {
         lockables.iter().map(|lockable| *self.upgrade == UpgradeSelection::Nothing && holds(lockable)).collect()
     }
 
-    /// What was resolved; `None` when that of some environment could not be, which is told, or the user asked to stop.
+    /// The resolved contents; `None` if an environment could not be resolved, which is reported, or the user interrupted.
     fn every_one(
         &self,
         lockables: &[Lockable],
@@ -275,7 +275,7 @@ impl LockJob<'_> {
         Ok(LockNeeds::Order(Box::new(order)))
     }
 
-    /// A package that was named and is nowhere is a mistake.
+    /// A named package that is in no lock is an error.
     fn ensure_names_are_locked(
         &self,
         lockables: &[Lockable],
@@ -296,7 +296,7 @@ impl LockJob<'_> {
         }
     }
 
-    /// Resolves side by side, and what is asked twice once.
+    /// Resolves in parallel, and equal requests only once.
     fn answers(&self, orders: &[(usize, LockRequest<'_>)]) -> Vec<Result<LockDocument, LockError>> {
         let mut questions: Vec<&LockRequest<'_>> = Vec::new();
         let mut positions: HashMap<String, usize> = HashMap::new();
@@ -394,7 +394,7 @@ impl LockJob<'_> {
     }
 }
 
-/// What a lock takes.
+/// The inputs of a lock.
 enum LockNeeds<'a> {
     Nothing(Box<LockOutcome>),
     Order(Box<LockRequest<'a>>),

@@ -1,4 +1,4 @@
-//! The part of `envo lock` that other languages have in it: their own tools write their own locks.
+//! Locks the packages of other languages with their own tools, for `envo lock`.
 
 use std::collections::BTreeMap;
 use std::num::NonZero;
@@ -22,7 +22,7 @@ pub(super) struct EcosystemLocking<'a> {
 pub(super) struct WrittenLockFiles(Vec<(usize, WrittenLocks)>);
 
 impl WrittenLockFiles {
-    /// Puts all of it where it belongs, and has the inputs say so.
+    /// Publishes all files, and records them in the inputs.
     pub fn publish(self, locks: &Locks, lockables: &mut [Lockable]) -> Result<()> {
         let positions: Vec<usize> = self.0.iter().map(|(at, _)| *at).collect();
         for (at, written) in self.0 {

@@ -1,4 +1,4 @@
-//! What environments have locked of other languages than Python, for the verbs that look at locks.
+//! Reads the locked packages of languages other than Python, for the verbs that inspect locks.
 
 use anyhow::Result;
 
@@ -9,7 +9,7 @@ use crate::lock::ecosystems::{self, EcosystemContents};
 use crate::lock::error::LockError;
 use crate::lock::index::{LockIndex, LockIndexEntry, input_digest};
 
-/// What an environment has locked of one language.
+/// The locked packages of one language in an environment.
 pub(super) struct EcosystemLock {
     pub environment: String,
     /// As `runtime` has it.
@@ -17,7 +17,7 @@ pub(super) struct EcosystemLock {
     pub contents: EcosystemContents,
 }
 
-/// All that is locked of other languages.
+/// All locked packages of other languages.
 #[derive(Default)]
 pub(super) struct LockedEcosystems {
     pub read: Vec<EcosystemLock>,
@@ -66,7 +66,7 @@ impl Locks {
         Ok(found)
     }
 
-    /// `None` when the lock is in no format that envo reads.
+    /// `None` if envo does not read the lock's format.
     fn contents(
         &self,
         options: &Options,

@@ -1,4 +1,4 @@
-//! What the verbs around locks have in common: which environments are locked, from what, and by which resolver.
+//! Shared by the verbs for locks: the locked environments, their inputs and their resolver.
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -40,7 +40,7 @@ use crate::plan::Plan;
 use crate::runtime::python::{PythonDiscovery, PythonRuntime};
 use crate::settings::value::SettingValue;
 
-/// The project and what is known of its locks.
+/// The project and its locks.
 pub(super) struct Locks {
     pub plan: Plan,
     pub project: ProjectSettings,
@@ -67,7 +67,7 @@ impl Locks {
         Ok(Self { project: plan.project()?, plan, discovery, run, reporter })
     }
 
-    /// What carries out the tools of an environment's languages.
+    /// Runs the tools of an environment's languages.
     pub fn env_builder(&self, environment: &Arc<Environment>) -> EnvBuilder {
         EnvBuilder::new(Arc::clone(&self.run), Arc::clone(environment), Arc::clone(&self.reporter))
     }
@@ -171,7 +171,7 @@ pub(super) fn names_none(options: &Options) -> bool {
     selection.environments == EnvironmentChoice::Default && selection.labels.is_empty() && selection.factors.is_empty()
 }
 
-/// Says why there is no lock.
+/// Reports why there is no lock.
 pub(super) fn report(reporter: &dyn Reporter, environment: &str, error: &LockError) {
     reporter.error(environment, error.to_string());
     for hint in error.hints() {
@@ -179,7 +179,7 @@ pub(super) fn report(reporter: &dyn Reporter, environment: &str, error: &LockErr
     }
 }
 
-/// Finds what resolves.
+/// Finds the resolver.
 pub(super) struct Resolvers<'a> {
     options: &'a Options,
     discovery: &'a PythonDiscovery,

@@ -1,4 +1,4 @@
-//! `envo logs`: what services wrote, whether or not they run.
+//! `envo logs`: shows the logs of services, running or not.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -51,12 +51,12 @@ pub fn execute(options: &Options) -> Result<i32> {
     let named = begun.iter().map(|tail| tail.name.clone()).collect();
     let follower = LogFollower::continue_following(&log_dir, begun, show)?;
     let ended = wait_for_the_end(&place, named, &interrupt);
-    // What is left is shown.
+    // The remaining lines are shown.
     drop(follower);
     ended.map(|()| exit_code::OK)
 }
 
-/// Waits until none of the services runs any more, the user interrupts, or nobody reads.
+/// Waits until no service is running, the user interrupts, or the output is closed.
 fn wait_for_the_end(place: &SupervisorLocation, mut running: BTreeSet<String>, interrupt: &Interrupt) -> Result<()> {
     let mut client = match connect_unless_interrupted(place, "logs", interrupt) {
         Ok(Some(client)) => client,
@@ -79,7 +79,7 @@ fn wait_for_the_end(place: &SupervisorLocation, mut running: BTreeSet<String>, i
                 known = true;
             }
             ClientMessage::Answer(_, Err(refused)) => return Err(refused.into()),
-            // News that come before the answer are part of it.
+            // Events before the reply are part of it.
             ClientMessage::Event(TimedEvent::Service(news)) if known && is_over(&news.state) => {
                 running.remove(&news.service);
             }
@@ -90,7 +90,7 @@ fn wait_for_the_end(place: &SupervisorLocation, mut running: BTreeSet<String>, i
     Ok(())
 }
 
-/// The logs that were named, or all there are.
+/// The named logs, or all.
 fn names(log_dir: &Path, named: &[String]) -> Result<Vec<String>, ConfigError> {
     let files = std::fs::read_dir(log_dir).into_iter().flatten().flatten().map(|entry| entry.path());
     let log = |path: PathBuf| Some(path.file_name()?.to_str()?.strip_suffix(".log")?.to_owned());

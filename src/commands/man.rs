@@ -1,4 +1,4 @@
-//! `envo man`: puts the manual page where `man` looks for it.
+//! `envo man`: installs the manual page.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use crate::commands::open_plan::report_missing_configuration;
 use crate::exit_code;
 use crate::report::plain;
 
-/// Writes the page below the user's home and says what `man` still needs to find it there.
+/// Writes the page in the user's home and prints the setting that `man` needs to find it.
 pub fn execute(options: &Options) -> Result<i32> {
     report_missing_configuration(options)?;
     let program = &options.program;

@@ -1,4 +1,4 @@
-//! One file per verb, and the way from the command line to it.
+//! Runs the verb of the command line; one file per verb.
 
 pub mod audit;
 pub mod completion;
@@ -63,7 +63,7 @@ pub fn main(arguments: Vec<OsString>) -> u8 {
     let code = match parse(&arguments, ProcessContext::read()) {
         Ok(ParsedCommandLine::Run(resolved)) => run(*resolved),
         Ok(ParsedCommandLine::Show(answer)) => {
-            // Whatever is wrong with a plugin's tox, there is an answer without it.
+            // If a plugin's tox fails, the output is shown without it.
             let _ = delegate_to_tox::answer(&answer);
             plain::out(&answer.text);
             exit_code::OK
@@ -76,7 +76,7 @@ pub fn main(arguments: Vec<OsString>) -> u8 {
     exit_code::to_shell(with_output_counted(code))
 }
 
-/// A success whose output was lost is none.
+/// A success whose output was lost is a failure.
 fn with_output_counted(code: i32) -> i32 {
     let Some(reason) = lost_output::reason() else { return code };
     plain::error(&format!("error: the output could not be written: {reason}\n"));
@@ -108,7 +108,7 @@ fn run(resolved: ResolvedOptions) -> i32 {
     outcome.unwrap_or_else(|error| conclude(&error, &options, reporter.as_ref()))
 }
 
-/// Says why the verb did not come to its end, and with which code that ends the process.
+/// Reports why the verb failed, and returns the exit code.
 fn conclude(error: &anyhow::Error, options: &Options, reporter: &dyn Reporter) -> i32 {
     if let Some(provided) = error.downcast_ref::<provision::ProvisionExit>() {
         return provided.code;
@@ -131,7 +131,7 @@ fn conclude(error: &anyhow::Error, options: &Options, reporter: &dyn Reporter) -
     }
 }
 
-/// Writes events as the options want them; `spinner`: with a display of what goes on.
+/// Prints events in the format of the options; `spinner`: with a progress display.
 fn reporter(options: &Options, display: ProgressDisplay) -> Arc<dyn Reporter> {
     if options.report == ReportFormat::Json {
         return Arc::new(JsonLines::default());
@@ -147,13 +147,13 @@ fn reporter(options: &Options, display: ProgressDisplay) -> Arc<dyn Reporter> {
     }
 }
 
-/// What is shown of the progress of a run, besides what it writes.
+/// The progress display of a run, in addition to its output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ProgressDisplay {
     Plain,
     /// A line for each environment.
     Spinners,
-    /// What takes long and writes nothing.
+    /// Long steps without output.
     SlowPhases,
 }
 
@@ -185,7 +185,7 @@ fn dispatch(options: &Options) -> anyhow::Result<i32> {
     }
 }
 
-/// What would help, on standard error.
+/// Prints a hint to standard error.
 fn plain_hint(hint: &str) {
     plain::error(&format!("help: {hint}\n"));
 }

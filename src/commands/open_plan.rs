@@ -1,4 +1,4 @@
-//! What every verb does first: read the configuration, with a catalogue of interpreters at hand.
+//! Reads the configuration, the first step of every verb.
 
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ pub fn open_plan_with(options: &Options, interpreters: Arc<PythonDiscovery>) -> 
 /// The configuration without its environments.
 ///
 /// # Errors
-/// When there is none that can be read; [`Provided`](crate::commands::provision::Provided) when another tox has done the work.
+/// If there is no valid configuration; [`Provided`](crate::commands::provision::Provided) if another tox did the work.
 pub fn read(options: &Options) -> Result<Plan> {
     read_with(options, &Arc::new(discovery(options)))
 }
@@ -47,7 +47,7 @@ fn read_with(options: &Options, interpreters: &Arc<PythonDiscovery>) -> Result<P
     Ok(plan)
 }
 
-/// Finds the configuration, as tox does before every verb, and says so when there is none.
+/// Finds the configuration, as tox does before every verb, and warns if it does not exist.
 pub fn report_missing_configuration(options: &Options) -> Result<()> {
     let found = source::discover(options.config_file.as_deref(), options.root_dir.as_deref(), &options.current_dir)?;
     if let Some(text) = found.warning {
@@ -57,12 +57,12 @@ pub fn report_missing_configuration(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Says what was noticed while the configuration was read.
+/// Reports the warnings from reading the configuration.
 pub fn report_warnings(plan: &Plan, options: &Options) {
     report(plan.take_warnings(), options);
 }
 
-/// Says what was noticed, each about its environment.
+/// Reports warnings, each for its environment.
 pub fn report(warnings: Vec<PlanWarning>, options: &Options) {
     if warnings.is_empty() {
         return;

@@ -1,4 +1,4 @@
-//! `envo outdated`: which locked packages have newer versions, those that fit and the newest there are.
+//! `envo outdated`: lists locked packages with newer versions, both compatible and newest.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -52,7 +52,7 @@ fn compare(options: &Options, locks: &Locks) -> Result<i32> {
             None => languages.left_out.push((one.environment, one.runtime)),
         }
     }
-    // What belongs to one environment stands together.
+    // Group the rows by environment.
     rows.sort_by(|one, other| one[0].cmp(&other[0]));
     if options.locks.format == "json" {
         let entry = |row: &Vec<String>| json!({"environment": row[0], "package": row[1], "locked": row[2], "fits": row[3], "newest": row[4]});
@@ -78,7 +78,7 @@ struct OutdatedJob<'a> {
 }
 
 impl OutdatedJob<'_> {
-    /// What the index has today for these inputs.
+    /// The current versions on the index for these inputs.
     fn resolve(&self, inputs: &LockInputs) -> Result<LockDocument> {
         let (target, platforms) = target(self.locks, self.lockable).map_err(|error| anyhow!("{error}"))?;
         let lockable = Lockable {
@@ -107,7 +107,7 @@ impl OutdatedJob<'_> {
 }
 
 /// What is locked from an index, each for those for whom it is locked: a newer version that only others could have, such
-/// as those with a newer Python, is none.
+/// as those with a newer Python, does not count.
 fn selected(locked: &LockDocument) -> impl Iterator<Item = String> {
     let of_index = locked.packages.iter().filter(|package| package.source.is_none() && package.version.is_some());
     of_index.map(|package| match &package.marker {
@@ -116,7 +116,7 @@ fn selected(locked: &LockDocument) -> impl Iterator<Item = String> {
     })
 }
 
-/// A row for each package with a newer version than is locked.
+/// A row for each package with a newer version than the locked one.
 fn compared(
     environment: &str,
     locked: &LockDocument,
@@ -147,7 +147,7 @@ fn compared(
         .collect()
 }
 
-/// Whether a version is news: a pre-release that is locked on purpose is newer than the newest release.
+/// Whether a version is newer than the locked one: a deliberately locked pre-release is newer than the newest release.
 fn is_newer(version: &str, locked: &BTreeSet<String>) -> bool {
     if locked.contains(version) {
         return false;

@@ -1,5 +1,5 @@
-//! Services that installed packages bring along: entry points of the group `envo.services`, beside the host Python or in
-//! the environment of `requires`. Their names are read from the packages' metadata; only a service that something depends
+//! Services that installed packages provide: entry points of the group `envo.services`, with the host Python or in the
+//! environment of `requires`. Their names are read from the packages' metadata; only a service that something depends
 //! on is loaded, by the Python that has it, and becomes an environment like those of the configuration.
 
 use std::collections::BTreeSet;
@@ -40,7 +40,7 @@ sys.stdout.write('\\nenvo-service ' + json.dumps(found, default=str))
 ";
 const MARK: &[u8] = b"\nenvo-service ";
 
-/// A service that can be had, and from whom.
+/// An available service, and its package.
 pub struct PackagedOffer {
     interpreter: Arc<Interpreter>,
     pub entry_point: EntryPoint,
@@ -52,7 +52,7 @@ impl PackagedOffer {
     }
 }
 
-/// Adds to a plan the packaged services that it depends on, or that were asked for.
+/// Adds to a plan the packaged services that it depends on, or that were requested.
 pub fn with_packages(plan: Plan, options: &Options, discovery: &Arc<PythonDiscovery>) -> Result<Plan> {
     if !matches!(options.verb, Verb::Run | Verb::RunParallel | Verb::Exec | Verb::Serve | Verb::Up) {
         return Ok(plan);

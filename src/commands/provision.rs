@@ -1,5 +1,4 @@
-//! Sees to it that a real tox does the work where envo cannot: when the configuration requires a plugin that envo does not
-//! stand in for, or a newer tox.
+//! Runs a real tox instead, if the configuration requires a plugin that envo does not replace, or a newer tox.
 
 use std::sync::Arc;
 
@@ -19,14 +18,14 @@ use crate::plan::Plan;
 use crate::plan::provision::{ProvisionContext, ProvisionReason, metadata, need};
 use crate::runtime::python::PythonDiscovery;
 
-/// Another tox did all there was to do, and ended with this code.
+/// Another tox did the work, and exited with this code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a provisioned tox ended with exit code {code}")]
 pub struct ProvisionExit {
     pub code: i32,
 }
 
-/// Does nothing when envo can do the work.
+/// Does nothing if envo can do the work.
 ///
 /// # Errors
 /// [`Provided`] when a provisioned tox has done the work; what keeps it from being provided.

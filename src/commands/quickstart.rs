@@ -1,5 +1,4 @@
-//! `envo quickstart`: a first `tox.ini`: for a project tested by pytest, as tox writes it, and for what else is in the
-//! folder.
+//! `envo quickstart`: creates a `tox.ini` for a project tested by pytest, as tox does, and for other files in the folder.
 
 use std::path::Path;
 
@@ -16,7 +15,7 @@ use crate::import::{self, Imported, ImportedSection, ProjectFiles};
 use crate::model::InterpreterLookup as _;
 use crate::report::plain;
 
-/// Writes the file, unless there is one already.
+/// Writes the file, unless it exists.
 pub fn execute(options: &Options) -> Result<i32> {
     report_missing_configuration(options)?;
     let root = &options.quickstart_root;
@@ -43,7 +42,7 @@ pub fn execute(options: &Options) -> Result<i32> {
     Ok(exit_code::OK)
 }
 
-/// What is in the folder beside a Python project.
+/// The contents of the folder other than a Python project.
 struct Found {
     imported: Imported,
     /// How many of the sections are services of a compose file; they come first.
@@ -76,7 +75,7 @@ fn of_compose(name: &str, files: &ProjectFiles<'_>) -> Imported {
     imported
 }
 
-/// The environment of the Python at hand; `py`, which means just that Python, when there is none to ask.
+/// The environment for the current Python; `py`, which means that Python, if no interpreter is found.
 fn environment_name(options: &Options) -> String {
     let interpreters = discovery(options);
     let host = interpreters.host_python().display().to_string();
@@ -86,7 +85,7 @@ fn environment_name(options: &Options) -> String {
     }
 }
 
-/// What tox writes, to the letter, unless there is something else than a Python project.
+/// tox's exact file, unless the folder contains more than a Python project.
 fn content(environment: &str, root: &Path, found: &mut Found) -> String {
     let (services, projects) = found.imported.sections.split_at(found.of_compose);
     let is_python = is_python(root) || (services.is_empty() && projects.is_empty());

@@ -1,5 +1,5 @@
-//! `envo run` and `envo run-parallel`: builds environments and runs their commands. `exec` and `devenv` are runs of one
-//! environment that was changed first.
+//! `envo run` and `envo run-parallel`: build environments and run their commands. `exec` and `devenv` run one environment
+//! with changed settings.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -22,10 +22,10 @@ use crate::plan::{self, Plan};
 use crate::runtime::python::PythonDiscovery;
 use crate::settings::check::misspelt_keys;
 
-/// Runs the environments that were asked for.
+/// Runs the selected environments.
 ///
 /// # Errors
-/// When the configuration is wrong; what is wrong with one environment only fails that one.
+/// An invalid configuration; an error in one environment fails only that one.
 pub fn execute(options: &Options) -> Result<i32> {
     let start = Instant::now();
     let (plan, discovery) = open(options)?;
@@ -81,7 +81,7 @@ pub(super) fn warn_of_misspellings(options: &Options, plan: &Plan, names: &[Stri
 }
 
 /// How environments are prepared before their turn, if there is anything to prepare. A child that writes straight to the
-/// terminal cannot be held back, programs are told of everything when it happens, and the record of a run says nothing of
+/// terminal cannot be held back, programs receive every event when it happens, and the record of a run says nothing of
 /// environments whose turn never came.
 fn prebuild(
     options: &Options,

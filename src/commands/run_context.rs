@@ -1,4 +1,4 @@
-//! What a run needs besides its environments: how they run, what reports it, and what they share.
+//! The shared context of a run: modes, reporter and common state of its environments.
 
 use crate::builder::coordinator::OutputMode;
 use crate::builder::journal::Journal;
@@ -23,7 +23,7 @@ use anyhow::{Context, Result};
 use signal_hook::consts::SIGINT;
 use std::sync::{Arc, Mutex, Once, OnceLock};
 
-/// How environments run beside each other, and who is told of it how.
+/// How environments run in parallel, and how that is reported.
 pub(super) struct RunMode {
     /// `None`: all at once.
     pub(super) places: Option<usize>,
@@ -84,7 +84,7 @@ impl RunMode {
     }
 }
 
-/// Who is told of everything beside the user.
+/// The receivers of events other than the user.
 fn observers(options: &Options, plan: &Arc<Plan>, junit: Option<&Arc<JunitReporter>>) -> Observers {
     let mut observers: Vec<Arc<dyn Reporter>> = Vec::new();
     observers.extend(junit.map(|junit| Arc::clone(junit) as Arc<dyn Reporter>));
@@ -157,7 +157,7 @@ pub(super) fn open_journal(plan: &Plan, discovery: &PythonDiscovery) -> Journal 
     let journal = Journal::new(RunContext::platform());
     for entry in plan.all().unwrap_or_default() {
         journal.environment(&entry.name);
-        // What is wrong with an environment is told when it is its turn.
+        // Errors in an environment are reported when it runs.
         let Ok(environment) = plan.environment(&entry.name) else { continue };
         let Some(packaging) = &environment.packaging else { continue };
         let wheel_environment = packaging.wheel_environment.get().ok().flatten();

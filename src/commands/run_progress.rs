@@ -1,4 +1,4 @@
-//! The verbs that talk to the supervisor of a running set and build nothing: `ps`, `start`, `stop`, `restart`, `wait` and
+//! The verbs that talk to a running supervisor and build nothing: `ps`, `start`, `stop`, `restart`, `wait` and
 //! `events`.
 
 use anyhow::Result;
@@ -19,7 +19,7 @@ use crate::serve::protocol::{
     ClientOperation, InstanceInfo, ReplyBody, ServiceStatus, ServiceTimeline, TimedEvent, UpResult,
 };
 
-/// Speaks to the supervisor; `None`: none runs.
+/// Connects to the supervisor; `None` if none is running.
 pub(super) fn connect(place: &SupervisorLocation, verb: &str) -> Result<Option<SupervisorClient>> {
     SupervisorClient::connect(place, &client_name(verb))
 }
@@ -40,7 +40,7 @@ fn client_name(verb: &str) -> String {
     format!("{verb} (pid {})", std::process::id())
 }
 
-/// Something that is said besides the answer.
+/// Prints a notice to standard error.
 pub(super) fn notice(text: &str) {
     plain::error(text);
 }
@@ -154,7 +154,7 @@ pub fn execution_order(options: &Options) -> Result<i32> {
     Ok(exit_code::OK)
 }
 
-/// What became of services, a line for each kind of change.
+/// The changes of services, a line for each kind.
 pub(super) fn changes_text(changes: &UpResult, verb: Verb) -> String {
     let unchanged = match verb {
         Verb::Stop => "not running",
@@ -179,8 +179,7 @@ fn ready_text(instances: &[InstanceInfo]) -> String {
     instances.iter().map(line).collect()
 }
 
-/// Tells what happens to services until the user interrupts or nothing runs any more. Waits for a supervisor if there is
-/// none.
+/// Streams events of services until the user interrupts or nothing is running. Waits for a supervisor if necessary.
 pub fn execute_events(options: &Options) -> Result<i32> {
     let place = state_folder::state_folder(options)?;
     let interrupt = Interrupt::listen(|_| {})?;

@@ -1,4 +1,4 @@
-//! `envo schema`: a JSON schema of the configuration, as tox prints it. Editors and validators know it by tox's address.
+//! `envo schema`: prints the JSON schema of the configuration, like tox and with tox's `$id`.
 
 use std::sync::Arc;
 

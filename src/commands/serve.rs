@@ -1,5 +1,5 @@
-//! `envo serve`: builds services and what they depend on, keeps them running until the user interrupts, and ends them in
-//! reverse order.
+//! `envo serve`: builds services and their dependencies, runs them until the user interrupts, and stops them in reverse
+//! order.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ use crate::serve::supervisor::moved_state;
 use crate::serve::{HoldOptions, SupervisorProgram, connect, serve_foreground};
 use crate::settings::{ensure_env_files, service_keys};
 
-/// Serves the services that were named, or all there are, until the user interrupts.
+/// Serves the named services, or all, until the user interrupts.
 pub fn execute(options: &Options) -> Result<i32> {
     memory::stay_small();
     let (client, prepared) = prepare(options, "serve")?;
@@ -39,7 +39,7 @@ pub fn execute(options: &Options) -> Result<i32> {
 /// Services whose environments are built.
 pub(super) struct PreparedServices {
     pub definitions: Vec<ServiceDefinition>,
-    /// Those that are wanted for their own sake.
+    /// The requested services.
     pub asked: Vec<String>,
     pub hold: HoldOptions,
 }
@@ -97,7 +97,7 @@ pub(super) fn prepare(options: &Options, client: &str) -> Result<(SupervisorClie
     Ok((client, Ok(PreparedServices { definitions, asked, hold })))
 }
 
-/// The services that were asked for: those that were named, or every one.
+/// The requested services: the named ones, or all.
 fn selected(plan: &Plan, selection: &Selection, profiles: &[String]) -> Result<Vec<String>, ConfigError> {
     let nothing_named = matches!(selection.environments, EnvironmentChoice::Default | EnvironmentChoice::All)
         && selection.labels.is_empty()

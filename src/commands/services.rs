@@ -1,4 +1,4 @@
-//! `envo services`: which services there are, and where each comes from. Nothing is built or started.
+//! `envo services`: lists the available services and their origin. Builds and starts nothing.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,10 +20,10 @@ use crate::runtime::python::PythonDiscovery;
 use crate::serve::client::socket_path::SupervisorLocation;
 use crate::settings::service_keys;
 
-/// What programs are told, as one JSON object.
+/// The report for programs, as one JSON object.
 #[derive(Serialize)]
 struct ServiceListing {
-    /// The file of the configuration; `null`: there is none.
+    /// The file of the configuration; `null` if it does not exist.
     config: Option<PathBuf>,
     /// The folder of the project.
     root: PathBuf,
@@ -41,7 +41,7 @@ struct ServiceRow {
     /// Environments and services it depends on directly.
     depends: Vec<String>,
     profiles: Vec<String>,
-    /// `tox.ini:12`, or the distribution that brings it.
+    /// `tox.ini:12`, or the distribution that provides it.
     from: String,
     description: String,
 }

@@ -1,5 +1,5 @@
-//! Where the services of a project leave their state, for verbs that only talk to its supervisor: they work whether or not
-//! the configuration can be read.
+//! Finds the state folder of a project's services, for verbs that only talk to its supervisor: they work even if the
+//! configuration is invalid.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::report::plain;
 use crate::serve::client::socket_path::SupervisorLocation;
 use crate::serve::supervisor::moved_state;
 
-/// The place of the project's supervisor.
+/// The state folder of the project's supervisor.
 pub fn state_folder(options: &Options) -> Result<SupervisorLocation> {
     let at = |state_dir: &Path| SupervisorLocation::of(state_dir, &options.variables);
     let configured = configured(options);

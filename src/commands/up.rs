@@ -57,7 +57,7 @@ pub fn execute_up(options: &Options) -> Result<i32> {
     }
 }
 
-/// What a program needs to hold services itself, as `docs/protocol.md` describes it.
+/// The information for a program that owns the services, as described in `docs/protocol.md`.
 #[derive(Serialize)]
 struct ServiceHandover<'a> {
     socket: &'a Path,
@@ -83,7 +83,7 @@ fn hand_over(
     Ok(exit_code::OK)
 }
 
-/// Stops what `up` has started.
+/// Stops the services that `up` has started.
 pub fn execute_down(options: &Options) -> Result<i32> {
     let place = state_folder::state_folder(options)?;
     let Some(mut client) = connect(&place, "down")? else {

@@ -1,4 +1,4 @@
-//! A configuration error for people: what is wrong, the lines it stands in, how envo came there, and what would help.
+//! Formats configuration errors for people: message, lines of the file, trail and hints.
 
 use rustix::termios::isatty;
 
@@ -7,7 +7,7 @@ use crate::color::{BLUE, BRIGHT, CYAN, RED, RESET_ALL, YELLOW};
 use crate::error::{ConfigError, Location};
 use crate::python_text::{escaped, misleads, plain};
 
-/// Draws the error over the lines of the file it stands in, and after it what else is wrong. Ends with a line end.
+/// Formats the error with the lines of its file, and after it further errors. Ends with a line end.
 pub fn with_source(error: &ConfigError, colored: bool) -> String {
     let draw = |error: &ConfigError| {
         let text = error.location.as_ref().and_then(|location| bounded::read_text(&location.file).ok());
@@ -23,7 +23,7 @@ pub fn below_words(error: &ConfigError, colored: bool) -> String {
     if together { without_headline(&drawn, &error.message).to_owned() } else { drawn }
 }
 
-/// What a drawn error has besides its message.
+/// The parts of a formatted error other than its message.
 pub fn without_headline<'a>(drawn: &'a str, message: &str) -> &'a str {
     let message = plain(message);
     match drawn.find(&*message) {
@@ -32,13 +32,13 @@ pub fn without_headline<'a>(drawn: &'a str, message: &str) -> &'a str {
     }
 }
 
-/// Draws the error over the configuration file's text, if that is at hand. Ends with a line end.
+/// Formats the error with the configuration file's text, if available. Ends with a line end.
 pub fn frame(error: &ConfigError, source_text: Option<&str>, colored: bool) -> String {
     let number = error.location.as_ref().and_then(|location| location.line.checked_sub(1));
     over_line(error, source_text.zip(number).and_then(|(text, number)| text.lines().nth(number)), colored)
 }
 
-/// The same for what does not keep anything from being done.
+/// The same for a warning.
 pub fn warning(error: &ConfigError, colored: bool) -> String {
     let drawn = with_source(error, colored);
     let (from, to) = if colored {
@@ -49,7 +49,7 @@ pub fn warning(error: &ConfigError, colored: bool) -> String {
     drawn.strip_prefix(&from).map_or(drawn.clone(), |rest| format!("{to}{rest}"))
 }
 
-/// The same where the line it stands in is at hand.
+/// The same if the line is available.
 pub fn over_line(error: &ConfigError, line_text: Option<&str>, colored: bool) -> String {
     let paint = |code: &str, text: &str| {
         if colored { format!("{BRIGHT}{code}{text}{RESET_ALL}") } else { text.to_owned() }
@@ -82,13 +82,13 @@ pub fn over_line(error: &ConfigError, line_text: Option<&str>, colored: bool) ->
     result
 }
 
-/// How many characters of a line are shown.
+/// The maximum number of characters shown of a line.
 const LONGEST: usize = 1_000;
 
-/// The line an error stands in, and the line below it that points at the place. Tabs stay tabs, so that both line up.
+/// The line of an error, and below it the line with the marker. Tabs stay tabs, so that both align.
 fn marked_line(line: &str, location: &Location) -> (String, String) {
     let shown = |character| if misleads(character) { char::REPLACEMENT_CHARACTER } else { character };
-    // Of a line that is very long, what stands around the place.
+    // A very long line is reduced to the part around the location.
     let skipped = location.column.saturating_sub(LONGEST / 2) / LONGEST * LONGEST;
     let line: String = line.chars().skip(skipped).take(LONGEST).map(shown).collect();
     let width = line.chars().count();

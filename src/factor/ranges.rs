@@ -1,15 +1,15 @@
-//! Ranges of numbers in names of environments: `py3{10-13}`.
+//! Expands ranges of numbers in names of environments: `py3{10-13}`.
 //! <https://tox.wiki/en/4.67.15/reference/config.html#generative-environments>
 
 use crate::python_text::{digit, is_word};
 
-/// How many environments an expression may stand for.
+/// The limit of environments for an expression.
 pub const MOST_NAMES: usize = 1_000_000;
 
-/// Why an expression cannot be written out.
+/// Why an expression cannot be expanded.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Unusable {
-    /// This is no name of an environment.
+    /// This is not a name of an environment.
     Name(String),
     TooMany,
 }
@@ -17,7 +17,7 @@ pub enum Unusable {
 /// The minor versions that open ranges (`py3{11-}`, `py3{-13}`) end at; tox 4.67.15's values.
 pub const LATEST_PYTHON_MINOR_MIN: u64 = 11;
 pub const LATEST_PYTHON_MINOR_MAX: u64 = 15;
-/// Writes out the ranges in braces and lists: `{10-13}`, `{10-}` up to the newest minor version, `{-13}` from the oldest.
+/// Expands the ranges in braces and lists: `{10-13}`, `{10-}` up to the newest minor version, `{-13}` from the oldest.
 pub fn expand_ranges(value: &str) -> Result<String, Unusable> {
     if !may_have_range(value) {
         return Ok(value.to_owned());
@@ -40,7 +40,7 @@ pub fn expand_ranges(value: &str) -> Result<String, Unusable> {
     Ok(result)
 }
 
-/// Whether a hyphen stands where one of a range could: beside a digit, and a delimiter or a digit on the other side.
+/// Whether a hyphen could belong to a range: next to a digit, with a delimiter or a digit on the other side.
 fn may_have_range(value: &str) -> bool {
     let bytes = value.as_bytes();
     // Digits of other scripts are no single bytes.
@@ -56,12 +56,12 @@ fn may_have_range(value: &str) -> bool {
 /// The numbers from one to another, in either direction.
 enum Range<'a> {
     Numbers(u64, u64),
-    /// A number that is none, as it is written.
+    /// A number that is too large, as written.
     Text(&'a str),
 }
 
 impl Range<'_> {
-    /// Writes the numbers out between commas; `left` is how many there still is room for.
+    /// Writes the numbers between commas; `left` is the number of names that are still allowed.
     fn write(&self, result: &mut String, left: &mut usize) -> Result<(), Unusable> {
         let (start, stop) = match self {
             Self::Numbers(start, stop) => (*start, *stop),
@@ -82,7 +82,7 @@ impl Range<'_> {
     }
 }
 
-/// The numbers that the range at the start of `text` stands for, and its length without the delimiter behind it.
+/// The numbers of the range at the start of `text`, and its length without the delimiter after it.
 fn range_at(text: &str, previous: Option<char>) -> Result<Option<(Range<'_>, usize)>, Unusable> {
     let delimited = |at: usize| text[at..].starts_with([',', '}']);
     let first = digits(text);
@@ -107,11 +107,11 @@ fn range_at(text: &str, previous: Option<char>) -> Result<Option<(Range<'_>, usi
             return Ok(Some((range, end)));
         }
     }
-    // A number that is no range is passed over whole, so that its tail does not open one.
+    // A number outside a range is skipped as a whole, so that its tail does not start one.
     Ok(delimited(first).then(|| (Range::Text(&text[..first]), first)))
 }
 
-/// How many bytes the digits at the start of `text` take.
+/// The length of the digits at the start of `text` in bytes.
 fn digits(text: &str) -> usize {
     text.find(|c| digit(c).is_none()).unwrap_or(text.len())
 }
@@ -121,7 +121,7 @@ fn number(digits: &str) -> Result<u64, Unusable> {
     sum.ok_or(Unusable::TooMany)
 }
 
-/// An open range; when it would be empty, only the number that was written.
+/// An open range; if it would be empty, only the given number.
 fn open(start: u64, stop: u64, written: u64) -> Range<'static> {
     if start > stop { Range::Numbers(written, written) } else { Range::Numbers(start, stop) }
 }

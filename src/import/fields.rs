@@ -1,5 +1,5 @@
-//! Texts that are being translated: what an `{env:…}` or `{service:…}` will be stands between two characters that no text
-//! has, so that the braces and signs of the text itself can still be told from it. [`written`] is the only way out.
+//! Texts during translation: an `{env:…}` or `{service:…}` field is enclosed in two reserved characters, so that it is
+//! distinct from the braces of the text itself. [`written`] is the only way to convert them back.
 
 pub(super) const OPEN: char = '\u{FDD0}';
 pub(super) const CLOSE: char = '\u{FDD1}';
@@ -48,7 +48,7 @@ pub fn template(text: &str) -> String {
         .fold(text.to_owned(), |text, name| text.replace(&format!("<{name}>"), &field(name)))
 }
 
-/// The text with variables as they are if nobody sets them; other fields are left out.
+/// The text with the defaults of variables; other fields are omitted.
 pub fn settled(text: &str) -> String {
     let mut open = vec![String::new()];
     for character in text.chars() {

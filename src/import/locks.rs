@@ -1,5 +1,5 @@
-//! Locks of other programs as requirements with exact versions: as `constraints` of an environment they make `envo lock`
-//! begin with the versions that a project has been tested with.
+//! Converts locks of other programs to requirements with exact versions: as `constraints` of an environment, they make
+//! `envo lock` start from the versions that a project has been tested with.
 //! <https://pipenv.pypa.io/en/latest/pipfile.html> <https://python-poetry.org/docs/basic-usage/> <https://pdm-project.org/>
 
 use std::collections::BTreeSet;

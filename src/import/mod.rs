@@ -1,5 +1,5 @@
-//! From the files of other programs that run services, build projects or lock packages to envo's: text in, the text of a `tox.ini` out, and notes on
-//! what could not be translated. Reads no file but what it is given, and runs nothing.
+//! Translates files of other programs (Procfile, compose file, locks, manifests) to sections of a `tox.ini`, with notes on
+//! what could not be translated. Reads no files itself, and runs nothing.
 
 mod compose;
 mod fields;
@@ -15,7 +15,7 @@ pub use manifests::manifests;
 pub use procfile::procfile;
 pub use section::ImportedSection;
 
-/// What a translation may ask of the project and the machine.
+/// Access to the project and the machine for a translation.
 pub struct ProjectFiles<'a> {
     /// The text of a file, by its path relative to the project's root.
     pub read: &'a dyn Fn(&str) -> Option<String>,
@@ -28,7 +28,7 @@ pub struct ProjectFiles<'a> {
 pub struct Imported {
     /// Environments, in the order of the file.
     pub sections: Vec<ImportedSection>,
-    /// What could not be translated, for people.
+    /// Notes on what could not be translated.
     pub notes: Vec<String>,
     /// How many services the file has, how many can run as they are, and which have to be looked at.
     pub total: usize,
@@ -41,7 +41,7 @@ impl Imported {
         self.notes.push(format!("{service}: {}", text.as_ref()));
     }
 
-    /// The sections as they stand in a `tox.ini`.
+    /// The sections as the text of a `tox.ini`.
     pub fn text(&self) -> String {
         self.sections.iter().map(ImportedSection::text).collect::<Vec<_>>().join("\n")
     }

@@ -1,4 +1,4 @@
-//! One `[testenv:NAME]` that is being written, and commands as its values.
+//! Builds a `[testenv:NAME]` section, with commands as values.
 
 use super::fields::{CLOSE, OPEN, cleaned, written};
 use crate::source::ini::write;

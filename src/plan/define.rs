@@ -1,4 +1,4 @@
-//! Which environments there are, and which of them build packages for others.
+//! Determines all environments, and which of them build packages for others.
 
 use rustc_hash::FxHashMap;
 
@@ -12,7 +12,7 @@ use crate::settings::config_set::{ConfigSet, SetKind};
 use crate::settings::lock;
 use crate::settings::value::SettingValue;
 
-/// The environments that build packages for others, as they are come by.
+/// The packaging environments, as they are found.
 #[derive(Default)]
 struct Packagers {
     kinds: FxHashMap<String, SetKind>,
@@ -33,12 +33,12 @@ impl Packagers {
 }
 
 impl Plan {
-    /// Finds out about every environment, as tox does before any command: which run, which build packages.
+    /// Determines the kind of every environment, as tox does before any command: which run, which build packages.
     pub(super) fn define(&self, fallback: bool) -> Result<Vec<DefinedEnv>, ConfigError> {
         let named = select::names(&self.settings, fallback)?;
         let options = &self.settings.options;
         let described = options.verb == Verb::List && !options.list.no_description;
-        // Each with its place among the names.
+        // Each with its position among the names.
         let mut defined: Vec<(usize, DefinedEnv)> = Vec::with_capacity(named.ordered.len());
         let mut packagers = Packagers::default();
         let mut failed: Vec<(String, ConfigError)> = Vec::new();
@@ -73,14 +73,14 @@ impl Plan {
             }
             defined.push((at, entry));
         }
-        // What turned out to be a packaging environment need not work as another one.
+        // A packaging environment need not be valid as a run environment.
         if let Some((_, error)) = failed.into_iter().find(|(name, _)| !packagers.kinds.contains_key(name)) {
             return Err(error);
         }
         Ok(self.with_packagers(&named, defined, packagers))
     }
 
-    /// Notes who builds the package, and the wheel, for an environment.
+    /// Records the environments that build the package and the wheel for an environment.
     fn add_packagers(
         &self,
         name: &str,
@@ -106,7 +106,7 @@ impl Plan {
         Ok(())
     }
 
-    /// Puts the packaging environments where their names stand, or at the end.
+    /// Inserts the packaging environments at the position of their names, or at the end.
     fn with_packagers(
         &self,
         named: &select::NamedEnvs,
@@ -147,7 +147,7 @@ impl Plan {
         Ok(())
     }
 
-    /// What is wrong with the `runner` of an environment that nothing provides.
+    /// The error for a `runner` that no plugin provides.
     pub fn runner_error(&self, name: &str, runner: &str) -> ConfigError {
         let message =
             format!("runner '{runner}' for environment '{name}' is not available (plugin may not be installed)");
@@ -173,7 +173,7 @@ impl Plan {
         Ok(())
     }
 
-    /// Lets labels and factors decide what is active, when there are any.
+    /// Applies labels and factors to the selection, if there are any.
     fn select(&self, mut defined: Vec<DefinedEnv>) -> Vec<DefinedEnv> {
         let selection = &self.settings.options.selection;
         if selection.labels.is_empty() && selection.factors.is_empty() {

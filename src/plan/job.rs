@@ -1,9 +1,9 @@
-//! What a job of GitHub Actions runs, where the project uses tox-gh or tox-gh-actions: the environments that go with the
-//! job's Python in place of `env_list`, and groups in its log. Outside of GitHub Actions none of it counts.
+//! Selects the environments for a job of GitHub Actions if the project uses tox-gh or tox-gh-actions: those for the job's
+//! Python instead of `env_list`. Has no effect outside of GitHub Actions.
 //! <https://github.com/tox-dev/tox-gh>, <https://github.com/ymyzk/tox-gh-actions>
 //!
-//! tox knows these plugins by their being installed beside it. Envo takes them for installed when `requires` names them
-//! or the configuration has their sections, which nothing else reads.
+//! tox uses these plugins if they are installed. envo assumes so if `requires` names them or the configuration has their
+//! sections.
 
 use std::ffi::OsStr;
 use std::sync::Arc;
@@ -22,18 +22,18 @@ const GH_VERSION: &str = "TOX_GH_MAJOR_MINOR";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CiJob {
     pub plugin: CiPlugin,
-    /// tox-gh chose several environments, and tells in the job's summary what became of them.
+    /// tox-gh selected several environments, and lists their results in the job's summary.
     pub tells_outcomes: bool,
 }
 
-/// The plugin whose work is done; of both, tox-gh, which replaces the list of environments instead of thinning it.
+/// The plugin to replace; if both are used, tox-gh, which replaces the list of environments instead of filtering it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CiPlugin {
     Gh,
     GhActions,
 }
 
-/// Lets the job's Python choose the environments. `tell` takes what the plugins say. `None` when this is no job, or
+/// Selects the environments by the job's Python. `tell` receives the plugins' messages. `None` if this is not a job, or
 /// the project uses neither plugin.
 pub fn choose(settings: &Settings, tell: &mut dyn FnMut(String)) -> Result<Option<CiJob>, ConfigError> {
     if settings.options.variables.text("GITHUB_ACTIONS").as_deref() != Some("true") {
@@ -52,7 +52,7 @@ pub fn choose(settings: &Settings, tell: &mut dyn FnMut(String)) -> Result<Optio
     Ok(None)
 }
 
-/// Puts the environments of the job's Python in place of `env_list`. Returns whether these are several.
+/// Replaces `env_list` with the environments of the job's Python. Returns whether there are several.
 fn choose_by_gh(
     settings: &Settings,
     mapping: &EnvNameMapping,
@@ -75,7 +75,7 @@ fn choose_by_gh(
     Ok(names.len() > 1)
 }
 
-/// Keeps of `env_list` what goes with the job's Python and variables.
+/// Filters `env_list` by the job's Python and variables.
 fn choose_by_gh_actions(
     settings: &Settings,
     sections: &GhActions,
@@ -118,7 +118,7 @@ fn first_of<'a>(mapping: &'a EnvNameMapping, words: &[String]) -> Option<&'a Vec
     words.iter().find_map(|word| mapping.iter().find(|(key, _)| key == word)).map(|(_, names)| names)
 }
 
-/// The Python that the job has put first on PATH, else the one envo stands in for.
+/// The Python that the job has put first on PATH, else the host Python.
 fn job_python(settings: &Settings) -> Result<Arc<Interpreter>, ConfigError> {
     let on_path = which::which_in_global(OsStr::new("python"), settings.options.variables.get("PATH")).ok();
     let python = on_path.and_then(|mut found| found.next()).unwrap_or_else(|| settings.interpreters.host_python());

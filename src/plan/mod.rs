@@ -1,7 +1,7 @@
-//! What is to be done, in which order. Runs nothing.
+//! Selects environments and orders them. Runs nothing.
 //!
-//! A [`Plan`] knows which environments there are, which of them build packages, and which were asked for; each is turned
-//! into a typed [`Environment`] when it is needed.
+//! A [`Plan`] contains all environments, with those that build packages and those that are selected; each is converted to a
+//! typed [`Environment`] on demand.
 
 mod define;
 pub mod graph;
@@ -28,11 +28,11 @@ use crate::settings::translate;
 use crate::settings::{Settings, lock};
 use crate::source;
 
-/// Finding what was meant takes a look at all names, so only the first mistakes come with it.
+/// A suggestion compares all names, so only the first errors include one.
 const MOST_SUGGESTIONS: usize = 100;
 
-/// The name that is spelt nearly as `written`, in whichever case. Versions are no misspellings of each other: tox makes
-/// `py39` up when it is asked for.
+/// The name of which `written` is a probable misspelling, ignoring case. Versions are not misspellings of each other: tox
+/// creates `py39` on request.
 fn nearest<'a>(written: &str, names: &'a [String]) -> Option<&'a str> {
     let letters = |text: &str| text.to_lowercase().chars().filter(|c| !c.is_ascii_digit()).collect::<String>();
     let (lower, own) = (written.to_lowercase(), letters(written));
@@ -44,48 +44,48 @@ fn nearest<'a>(written: &str, names: &'a [String]) -> Option<&'a str> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DefinedEnv {
     pub name: String,
-    /// Whether it was asked for.
+    /// Whether it was requested.
     pub active: bool,
-    /// Whether it was asked for by its own name or by that of all, whatever labels and factors choose.
+    /// Whether it was requested by name or with `ALL`, independently of labels and factors.
     named: bool,
     pub kind: SetKind,
-    /// The runner it asks for, when nothing provides that.
+    /// Its runner, if no plugin provides that.
     pub missing_runner: Option<String>,
     /// How the project is packaged for it.
     package: Option<Arc<PackageUse>>,
-    /// Its description, where `list` wants it and it is at hand while the environment is looked at.
+    /// Its description, if `list` needs it and it is already known.
     pub description: Option<String>,
 }
 
 /// How the project is packaged for an environment.
 #[derive(Debug, PartialEq, Eq)]
 struct PackageUse {
-    /// The environment that builds.
+    /// The packaging environment.
     builder: String,
     builder_kind: SetKind,
     /// `None`: what only a plugin's runner knows.
     kind: Option<PackageKind>,
 }
 
-/// What was found in a configuration and asked on the command line.
+/// The environments of a configuration, and those selected by the command line.
 pub struct Plan {
     pub settings: Arc<Settings>,
     defined: Vec<DefinedEnv>,
-    /// What `env_list` names.
+    /// The names in `env_list`.
     listed: FxHashSet<String>,
-    /// Where this runs for a job of GitHub Actions that chooses its environments.
+    /// The job of GitHub Actions that selects the environments, if there is one.
     pub job: Option<job::CiJob>,
     warnings: Mutex<Vec<PlanWarning>>,
-    /// Environments that `--skip-env` leaves out and that this was said of.
+    /// Environments that `--skip-env` excludes and that were reported.
     left_out: Mutex<FxHashSet<String>>,
-    /// Packaging environments with which nothing is wrong that would keep their interpreter from being looked for.
+    /// Packaging environments without errors that would prevent searching for their interpreter.
     right_builders: Mutex<FxHashSet<String>>,
 }
 
-/// Something to be said before anything is done.
+/// A warning to report before anything is run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlanWarning {
-    /// Whom it is about; `None`: the project.
+    /// The environment it concerns; `None` for the project.
     pub environment: Option<String>,
     pub text: String,
 }
@@ -96,7 +96,7 @@ impl PlanWarning {
     }
 }
 
-/// Reads the configuration that the options name, or the one to be found from the current folder.
+/// Reads the configuration that the options name, or the one found from the current folder.
 pub fn read(options: Arc<Options>, interpreters: Arc<dyn InterpreterLookup>) -> Result<Plan, ConfigError> {
     let discovery =
         source::discover(options.config_file.as_deref(), options.root_dir.as_deref(), &options.current_dir)?;
@@ -114,7 +114,7 @@ pub fn read(options: Arc<Options>, interpreters: Arc<dyn InterpreterLookup>) -> 
     Ok(plan)
 }
 
-/// [`read`], and finds out which environments there are.
+/// [`read`], with all environments determined.
 pub fn open(options: Arc<Options>, interpreters: Arc<dyn InterpreterLookup>) -> Result<Plan, ConfigError> {
     let mut plan = read(options, interpreters)?;
     plan.settle()?;
@@ -122,7 +122,7 @@ pub fn open(options: Arc<Options>, interpreters: Arc<dyn InterpreterLookup>) -> 
 }
 
 impl Plan {
-    /// Finds out about the environments. Nothing but the project's own settings can be asked for before.
+    /// Determines the environments. Before this, only the project's own settings can be read.
     pub fn settle(&mut self) -> Result<(), ConfigError> {
         let fallback = !self.settings.options.list.no_fallback;
         self.job = job::choose(&self.settings, &mut |text| lock(&self.warnings).push(PlanWarning::of_project(text)))?;

@@ -1,4 +1,4 @@
-//! How the project is packaged for an environment, and by which other environments.
+//! Decides how the project is packaged for an environment, and by which packaging environments.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::settings::config_set::{ConfigSet, SetKind};
 use crate::settings::lock;
 
 impl Plan {
-    /// How the project is packaged for an environment; `None` when nothing is installed.
+    /// How the project is packaged for an environment; `None` if it is not installed.
     pub(super) fn package_use(&self, set: &ConfigSet) -> Result<Option<Arc<PackageUse>>, ConfigError> {
         if !self.settings.runner(set)?.is_none_or(Runner::takes_package) {
             return Ok(None);
@@ -27,8 +27,8 @@ impl Plan {
         Ok(Some(Arc::new(PackageUse { builder, builder_kind, kind })))
     }
 
-    /// The environment that builds the wheel for another, where that is not the one that packages anyway. Those that nobody
-    /// names are told apart by their interpreters, which are only asked where such environments may be shown.
+    /// The environment that builds the wheel for another, if it is not the packaging environment itself. Those without a
+    /// configured name are distinguished by their interpreters, which are only queried if such environments may be shown.
     pub(super) fn wheel_environment(
         &self,
         set: &ConfigSet,
@@ -42,7 +42,7 @@ impl Plan {
             let wheel_env = self.settings.text(set, "wheel_build_env")?;
             return Ok((wheel_env != package_env).then_some(wheel_env));
         }
-        // tox looks for both interpreters right away.
+        // tox searches for both interpreters at once.
         self.settings.check_interpreter_request(set)?;
         self.check_builder(set, package_env)?;
         if !self.shows_unnamed_packagers() {
@@ -87,8 +87,8 @@ impl Plan {
         }
     }
 
-    /// Only `config` shows packaging environments, and those that nobody names where all are asked for or some by a part of
-    /// their name.
+    /// Only `config` shows packaging environments; those without a configured name only if all are requested, or some by a
+    /// part of their name.
     fn shows_unnamed_packagers(&self) -> bool {
         let selection = &self.settings.options.selection;
         let any = selection.environments == EnvironmentChoice::All || !selection.factors.is_empty();

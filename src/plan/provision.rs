@@ -1,4 +1,4 @@
-//! Whether envo can do what the configuration's `requires` asks of tox, or a real tox with plugins has to be provided.
+//! Decides whether envo satisfies the configuration's `requires`, or a real tox with plugins must be provisioned.
 //! Decides only; `builder::provision` carries it out. <https://tox.wiki/en/4.67.15/reference/config.html#requires>
 
 use std::collections::BTreeMap;
@@ -17,8 +17,8 @@ use crate::model::pep508::{Requirement, canonical_name};
 /// Files beside the configuration that tox loads as plugins.
 const INLINE_PLUGINS: [&str; 2] = ["toxfile.py", "☣.py"];
 
-/// Distributions whose work envo does, at the version it does it like; of the last two, those that today's virtualenv
-/// brings along. They surround tox in its own environment and change nothing about the project's.
+/// Distributions that envo replaces, with the version it is compatible with; for the last two, the versions in the current
+/// virtualenv. They are part of tox's own environment and do not affect the project's.
 const PROVIDED: [(&str, &str); 10] = [
     ("tox", TOX_VERSION),
     ("tox-uv", "1.37.1"),
@@ -32,35 +32,35 @@ const PROVIDED: [(&str, &str); 10] = [
     ("setuptools", "84.2.1"),
 ];
 
-/// Whether envo does the distribution's work; `name` is in normal form.
+/// Whether envo replaces the distribution; `name` is in normal form.
 pub fn is_provided(name: &str) -> bool {
     name == "wheel" || PROVIDED.iter().any(|(provided, _)| *provided == name)
 }
 
-/// What decides whether a plugin has anything to do here.
+/// The facts that decide whether a plugin has any effect.
 #[derive(Debug, Clone, Copy)]
 pub struct ProvisionContext<'a> {
     /// The configuration file.
     pub file: &'a Path,
     pub text: &'a str,
     pub variables: &'a EnvVariables,
-    /// Of the Python that tox would run on; `None` when nothing is known of it, and then every requirement counts.
+    /// Of the Python that tox would run on; `None` if unknown, and then every requirement counts.
     pub markers: Option<&'a BTreeMap<String, String>>,
 }
 
-/// A requirement that envo does not meet.
+/// A requirement that envo does not satisfy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MissingRequirement {
     pub requirement: String,
-    /// The version there is, when only the version does not fit.
+    /// The available version, if only the version does not match.
     pub has: Option<String>,
 }
 
-/// Why a real tox has to do the work.
+/// Why a real tox is needed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ProvisionReason {
     Requirements(Vec<MissingRequirement>),
-    /// A file that changes what tox does.
+    /// A plugin file in the project.
     InlinePlugin(PathBuf),
 }
 
@@ -81,7 +81,7 @@ impl ProvisionReason {
     }
 }
 
-/// What keeps envo from doing the work itself. `requires` is the setting's value.
+/// The requirements that envo does not satisfy. `requires` is the setting's value.
 pub fn need(requires: &[String], around: &ProvisionContext<'_>) -> Result<Option<ProvisionReason>, ConfigError> {
     let mut missing = Vec::new();
     for text in requires {
@@ -99,14 +99,14 @@ pub fn need(requires: &[String], around: &ProvisionContext<'_>) -> Result<Option
     Ok(inline_plugin(around.file).map(ProvisionReason::InlinePlugin))
 }
 
-/// The file beside the configuration that tox would load as a plugin.
+/// The file next to the configuration that tox would load as a plugin.
 pub fn inline_plugin(file: &Path) -> Option<PathBuf> {
     let folder = file.parent().unwrap_or(Path::new(""));
     INLINE_PLUGINS.iter().map(|name| folder.join(name)).find(|file| file.is_file())
 }
 
-/// Whether a tox somewhere could do the work: everything is `installed` there, in a version that fits. What is at a URL
-/// never counts, since a version says nothing of where it came from.
+/// Whether another tox satisfies all requirements: everything is `installed` there in a matching version. Requirements by
+/// URL never match, because a version does not prove where a package came from.
 pub fn is_met_by(
     requires: &[String],
     around: &ProvisionContext<'_>,
@@ -141,11 +141,11 @@ fn applies(requirement: &Requirement, around: &ProvisionContext<'_>) -> Result<b
     marker.holds(&environment).map_err(ConfigError::handled)
 }
 
-/// `None` when the requirement is met, else the version that is there.
+/// `None` if the requirement is satisfied, else the available version.
 fn unmet(requirement: &Requirement, around: &ProvisionContext<'_>) -> Result<Option<Option<String>>, ConfigError> {
     let name = canonical_name(&requirement.name);
     if let Some((_, version)) = PROVIDED.iter().find(|(provided, _)| *provided == name) {
-        // What is at a URL is something else, whatever its name.
+        // A requirement by URL is a different package, even with the same name.
         let fits = requirement.url.is_none() && fits(requirement, version)?;
         return Ok((!fits).then(|| Some((*version).to_owned())));
     }
@@ -161,18 +161,18 @@ fn fits(requirement: &Requirement, version: &str) -> Result<bool, ConfigError> {
     Ok(specifiers.contains(&version))
 }
 
-/// Whether a known plugin would leave everything as it is.
+/// Whether a known plugin would have no effect.
 fn has_nothing_to_do(plugin: &str, around: &ProvisionContext<'_>) -> bool {
     match plugin {
         // Builds in environments of their own do not see it.
         "wheel" => true,
-        // It constrains what is installed, where a variable or a key asks for that.
+        // It constrains installed packages if a variable or a key is set.
         "tox-min-req" => around.variables.text("MIN_REQ").as_deref() != Some("1") && !around.text.contains("min_req"),
         _ => false,
     }
 }
 
-/// What `--no-provision FILE` writes.
+/// The content of the file of `--no-provision FILE`.
 pub fn metadata(requires: &[String]) -> String {
     let parsed = requires.iter().filter_map(|text| text.parse::<Requirement>().ok());
     let tox = parsed.into_iter().find(|requirement| requirement.name == "tox");

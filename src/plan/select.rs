@@ -1,4 +1,4 @@
-//! Which environments were asked for: names on the command line, `env_list`, labels and factors.
+//! Selects environments by names on the command line, `env_list`, labels and factors.
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -8,7 +8,7 @@ use crate::error::ConfigError;
 use crate::settings::Settings;
 use crate::settings::value::SettingValue;
 
-/// Environment names in tox's order, each with whether it was asked for.
+/// Environment names in tox's order, each with whether it was requested.
 #[derive(Debug, Default)]
 pub struct NamedEnvs {
     pub ordered: Vec<(String, bool)>,
@@ -35,7 +35,7 @@ pub fn check_name(name: &str) -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// Collects the names. `fallback`: whether `py` is meant when nothing is.
+/// Collects the names. `fallback`: whether `py` is selected if nothing else is.
 pub fn names(settings: &Settings, fallback: bool) -> Result<NamedEnvs, ConfigError> {
     let mut named = NamedEnvs::default();
     let SettingValue::Environments(env_list) = settings.value(settings.core(), "env_list")? else { return Ok(named) };
@@ -65,13 +65,13 @@ pub fn names(settings: &Settings, fallback: bool) -> Result<NamedEnvs, ConfigErr
     Ok(named)
 }
 
-/// Whether an environment of that name can be run: tox makes up those whose factors it knows.
+/// Whether an environment of that name can be run: tox creates those whose factors it knows.
 pub fn can_be_made(settings: &Settings, name: &str) -> bool {
     let Ok(SettingValue::Environments(env_list)) = settings.value(settings.core(), "env_list") else { return true };
     check_requested(settings, &env_list, &[name.to_owned()]).is_ok()
 }
 
-/// Every name on the command line must be known, or made of factors that are.
+/// Checks that every name on the command line is known, or consists of known factors.
 fn check_requested(settings: &Settings, env_list: &[String], asked: &[String]) -> Result<(), ConfigError> {
     let known: FxHashSet<&str> = settings.declared_names()?.iter().map(String::as_str).collect();
     if asked.iter().all(|name| known.contains(name.as_str())) {
@@ -97,7 +97,7 @@ fn check_requested(settings: &Settings, env_list: &[String], asked: &[String]) -
 }
 
 struct KnownFactors<'a> {
-    /// Factors that may be put together freely.
+    /// Factors that may be combined freely.
     combinable: FxHashSet<&'a str>,
     all: Vec<&'a str>,
 }
@@ -118,7 +118,7 @@ impl<'a> KnownFactors<'a> {
         Self { combinable, all }
     }
 
-    /// The error is what was perhaps meant.
+    /// The error is the suggested name.
     fn check(&self, name: &str, known: &FxHashSet<&str>) -> Result<(), Option<String>> {
         if known.contains(name) || name.starts_with(".pkg_external") {
             return Ok(());
@@ -133,7 +133,7 @@ impl<'a> KnownFactors<'a> {
         let mut wrong = false;
         for factor in name.split('-') {
             if is_python(factor) || is_pre_release(factor) || self.combinable.contains(factor) {
-                // tox leaves out what is right when it puts a suggestion together, so then there is none.
+                // tox omits correct factors from a suggestion, so in this case it is omitted.
                 suggestions.insert(factor, None);
             } else {
                 wrong = true;
@@ -151,7 +151,7 @@ impl<'a> KnownFactors<'a> {
     }
 }
 
-/// A factor that asks for an interpreter, whether the configuration mentions it or not.
+/// Whether a factor is an interpreter spec, even if the configuration does not mention it.
 fn is_python(factor: &str) -> bool {
     const PREFIXES: [&str; 8] = ["pypy", "py", "cpython", "jython", "graalpy", "rustpython", "ironpython", ""];
     PREFIXES.iter().filter_map(|prefix| factor.strip_prefix(prefix)).any(is_python_version)

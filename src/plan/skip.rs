@@ -1,4 +1,4 @@
-//! `--skip-env`: what it leaves out. It is told of by whoever asks.
+//! Applies `--skip-env`. The caller reports the skipped environments.
 
 use crate::error::ConfigError;
 use crate::model::python_pattern;

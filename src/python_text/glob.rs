@@ -1,4 +1,4 @@
-//! Shell-style patterns as Python's `fnmatch` reads them: `*` (also across `/`), `?`, `[seq]` and `[!seq]`; a bracket
+//! Shell-style patterns with the rules of Python's `fnmatch`: `*` (also across `/`), `?`, `[seq]` and `[!seq]`; a bracket
 //! that is never closed stands for itself. There is no escape character.
 
 /// Whether a text can match anything but itself.
@@ -6,7 +6,7 @@ pub fn is_pattern(text: &str) -> bool {
     text.contains(['*', '?', '['])
 }
 
-/// A pattern, taken apart once.
+/// A parsed pattern.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GlobPattern {
     parts: Vec<GlobPart>,
@@ -35,11 +35,11 @@ impl GlobPattern {
         Self { parts: parts(pattern), ignore_case: true }
     }
 
-    /// Whether the whole of `text` fits.
+    /// Whether the whole `text` matches.
     pub fn matches(&self, text: &str) -> bool {
         let text: Vec<char> = text.chars().collect();
         let (mut part, mut at) = (0, 0);
-        // Where to go on when what follows the last star does not fit: one character further on.
+        // The position to retry from if the text after the last star does not match: one character further.
         let mut retry: Option<(usize, usize)> = None;
         loop {
             match (self.parts.get(part), text.get(at)) {
@@ -144,12 +144,12 @@ fn set(inside: &[char]) -> GlobPart {
     GlobPart::Set { negated, ranges }
 }
 
-/// Whether the whole of `text` fits `pattern`, case and all.
+/// Whether the whole `text` matches `pattern`, including its case.
 pub fn matches(pattern: &str, text: &str) -> bool {
     GlobPattern::new(pattern).matches(text)
 }
 
-/// A pattern that fits `text` and nothing else, as Python's `glob.escape` writes it.
+/// A pattern that matches only `text`, as Python's `glob.escape` writes it.
 pub fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {

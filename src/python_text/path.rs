@@ -1,4 +1,4 @@
-//! Paths as Python's `pathlib` puts them together and resolves them.
+//! Joins and resolves paths like Python's `pathlib`.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -24,7 +24,7 @@ pub fn split_name(text: &str) -> (PathBuf, String) {
     }
 }
 
-/// `path` with its links followed and `..` taken away, whether it exists or not.
+/// `path` with links resolved and `..` removed, whether it exists or not.
 pub fn resolved(path: &Path) -> PathBuf {
     if let Ok(resolved) = path.canonicalize() {
         return resolved;

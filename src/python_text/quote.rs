@@ -18,7 +18,7 @@ pub fn split_lines(text: &str) -> Vec<&str> {
     lines
 }
 
-/// Words as one line of a POSIX shell; line breaks inside a word become blanks, as settings are split into lines first.
+/// Words as one line of a POSIX shell; line breaks inside a word become spaces, because settings are split into lines first.
 pub fn quote_words(words: &[String]) -> String {
     shlex::join(&words.iter().map(|word| split_lines(word).join(" ")).collect::<Vec<_>>())
 }

@@ -1,11 +1,11 @@
 //! Python's `shlex` in the two ways tox uses it, and `shlex.quote`: POSIX rules, no comments. Ours, because the crate `shlex`
-//! splits at comments, takes `\$` in double quotes for an escape and says nothing of what was left open.
+//! splits at comments, treats `\$` in double quotes as an escape, and does not report open quotes.
 //! <https://docs.python.org/3/library/shlex.html#parsing-rules>
 
 /// Characters that `shlex.quote` leaves alone besides letters and digits.
 const SAFE: &str = "@%+=:,./-_";
 
-/// The words of a line; empty when there are none. What follows an open quote or escape is one word, as in tox's commands.
+/// The words of a line. Text after an open quote or escape is one word, as in tox's commands.
 pub fn words(line: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut rest = WordReader { characters: line.char_indices().peekable(), line };
@@ -21,7 +21,7 @@ pub fn words(line: &str) -> Vec<String> {
     words
 }
 
-/// The words of a line as `shlex.split` has them: an open quote or escape is an error, in Python's words.
+/// The words of a line as `shlex.split` returns them: an open quote or escape is an error, in Python's words.
 pub fn split(line: &str) -> Result<Vec<String>, &'static str> {
     let mut rest = WordReader { characters: line.char_indices().peekable(), line };
     std::iter::from_fn(|| rest.word()).map(|(_, word)| word).collect()

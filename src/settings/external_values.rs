@@ -1,5 +1,5 @@
-//! Keeping apart what the configuration says and what came from outside where fields of services (`{port}`) are filled in
-//! later: settings of which everything from outside has its braces marked.
+//! Settings in which the braces of external values are marked, so that they are not mistaken for fields of services
+//! (`{port}`), which are filled in later.
 
 use std::ffi::OsString;
 use std::sync::Arc;

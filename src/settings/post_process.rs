@@ -1,5 +1,5 @@
-//! What happens to a value after it was read, whoever set it: relative paths find their root, lists get what is always in
-//! them, contradictions are found.
+//! Completes and checks a value after it was read: makes relative paths absolute, adds the fixed entries of lists, finds
+//! contradictions.
 
 use std::path::PathBuf;
 
@@ -53,7 +53,7 @@ const PASSED: &[&str] = &[
     "PKG_CONFIG_SYSROOT_DIR",
     "REQUESTS_CA_BUNDLE",
 ];
-/// Variables of the programs that make and fill environments.
+/// Variables of the programs that create environments and install packages.
 const PASSED_TO_PIP: &[&str] = &["PIP_*", "VIRTUALENV_*"];
 const PASSED_TO_UV: &[&str] = &["UV_*", "VIRTUALENV_SYSTEM_SITE_PACKAGES"];
 /// Variables that are passed on to a terminal only.
@@ -161,8 +161,8 @@ impl Settings {
         }
     }
 
-    /// Whether a list shows at a glance to have no entry with blanks in it: no override or substitution changes it, or
-    /// nobody writes one.
+    /// Whether a list obviously has no entry with spaces: no override or substitution changes it, or the file has no such
+    /// entry.
     fn is_plainly_right(&self, set: &ConfigSet, key: &'static SettingKey) -> Result<bool, ConfigError> {
         if set.memory_value(key.name).is_some() {
             return Ok(false);
@@ -438,12 +438,12 @@ fn has_plain_entries(value: TomlNode<'_>) -> bool {
     value.is_array() && value.entries().all(|(_, entry)| entry.as_str().is_some_and(is_plain))
 }
 
-/// A requirement as Python's `packaging` writes it; what is none stays as it is.
+/// A requirement as Python's `packaging` writes it; an invalid one is unchanged.
 fn canonical_requirement(text: &str) -> String {
     text.parse::<Requirement>().map_or_else(|_| text.trim().to_owned(), |requirement| requirement.to_string())
 }
 
-/// Runs of blanks become one blank.
+/// Replaces runs of whitespace with one space.
 fn one_line(text: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii() && (!byte.is_ascii_control());
     if text.bytes().all(is_plain) && !text.contains("  ") {

@@ -1,5 +1,5 @@
-//! Who makes which environment, and what that changes about its settings: the runners of tox-uv have settings of their
-//! own, and other defaults for some of the common ones.
+//! The runners of environments and their effect on settings: the runners of tox-uv have their own settings, and other
+//! defaults for some of the common ones.
 
 use crate::error::ConfigError;
 use crate::model::{Command, Runner};
@@ -10,13 +10,13 @@ use crate::settings::{Settings, lock};
 /// Distributions that register tox-uv's runners.
 const TOX_UV: [&str; 2] = ["tox-uv", "tox-uv-bare"];
 
-/// What `uv_resolution` may say.
+/// The values of `uv_resolution`.
 const RESOLUTIONS: [&str; 3] = ["highest", "lowest", "lowest-direct"];
 
-/// What `uv_python_preference` may say.
+/// The values of `uv_python_preference`.
 const PREFERENCES: [&str; 5] = ["none", "only-managed", "managed", "system", "only-system"];
 
-/// What `package` may say where a lock file is followed.
+/// The values of `package` for the lock runner.
 const LOCKED_PACKAGE_KINDS: [&str; 5] = ["editable", "wheel", "skip", "uv", "uv-editable"];
 
 /// The kinds of package that only tox-uv has: uv builds and installs the project itself.
@@ -43,7 +43,7 @@ impl Settings {
         }
     }
 
-    /// Whether uv makes and fills the set's environment. A runner that cannot be read is told about elsewhere.
+    /// Whether uv creates the set's environment and installs into it. An invalid runner is reported elsewhere.
     pub(super) fn uses_uv(&self, set: &ConfigSet) -> bool {
         self.runner(set).ok().flatten().is_some_and(Runner::uses_uv)
     }

@@ -1,4 +1,4 @@
-//! `runtime` and what belongs to it: which languages an environment is made for. Knows none but Python by name.
+//! Reads `runtime` and related keys: the languages of an environment. Knows no language but Python by name.
 
 use std::sync::Arc;
 
@@ -44,7 +44,7 @@ impl Settings {
         Ok(self.runtime_entries(set)?.iter().any(|entry| name_of(entry) != DEFAULT))
     }
 
-    /// What `package` says when that is none of Python's packages but one of another language.
+    /// The value of `package` if it is a package of another language, not Python.
     pub fn package_of_runtime(&self, set: &ConfigSet) -> Result<Option<String>, ConfigError> {
         if set.kind != SetKind::Run || !self.takes_package(set) || !self.has_other_than_python(set)? {
             return Ok(None);
@@ -54,7 +54,7 @@ impl Settings {
     }
 }
 
-/// What `runtime` and the keys that belong to it say.
+/// The values of `runtime` and related keys.
 pub fn requirements(settings: &Arc<Settings>, set: &Arc<ConfigSet>) -> Result<Vec<RuntimeRequirement>, ConfigError> {
     let entries = settings.runtime_entries(set)?;
     if entries.is_empty() {

@@ -1,4 +1,4 @@
-//! The settings of a set as a JSON schema, in tox's words and order.
+//! Describes the settings of a set as a JSON schema, in tox's words and order.
 
 use serde_json::{Map, Value as Json, json};
 

@@ -1,5 +1,5 @@
-//! The keys around `serve`, read through the settings: inheritance, conditions and substitution have been applied.
-//! What the values mean is in [`crate::model::service`].
+//! Reads the keys of services, with inheritance, conditions and substitution applied. The meaning of their values is
+//! defined in [`crate::model::service`].
 
 use std::borrow::Cow;
 use std::cell::LazyCell;
@@ -43,11 +43,11 @@ pub(super) fn service(settings: &Settings, set: &ConfigSet) -> Result<Option<Ser
     Ok(service)
 }
 
-/// What asks for addresses of services begins so.
+/// The prefix of references to addresses of services.
 const FIELD: &str = "{service:";
 
 /// Where the variables and commands of an environment ask for addresses of services. Their values are not worked out yet,
-/// for they may depend on what a build leaves behind; what they take from other sections is told when it is reached.
+/// for they may depend on what a build leaves behind; references to other sections are reported when they are resolved.
 pub(super) fn asks(settings: &Settings, set: &ConfigSet) -> Result<Vec<AddressUse>, ConfigError> {
     let mut found = Vec::new();
     if !asks_for_services(settings) {

@@ -1,4 +1,4 @@
-//! From settings to the typed values that the rooms behind `plan` work with.
+//! Converts settings to the typed values of `model`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,7 +53,7 @@ fn lock_dir(settings: &Settings) -> Result<std::path::PathBuf, ConfigError> {
     Ok(settings.tox_root()?.join(folder))
 }
 
-/// An environment. What only its commands need is worked out when they are reached.
+/// An environment. Values that only its commands need are resolved when these run.
 pub fn environment(settings: &Arc<Settings>, set: &Arc<ConfigSet>) -> Result<Environment, ConfigError> {
     let is_run = set.kind == SetKind::Run;
     let depends = if is_run { settings.list(set, "depends")? } else { Vec::new() };

@@ -1,4 +1,4 @@
-//! A setting's value once it is typed, and how `config` shows it.
+//! Typed values of settings, and their representation in `config`.
 
 use std::path::{Component, Path, PathBuf};
 

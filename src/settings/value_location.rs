@@ -1,4 +1,4 @@
-//! Where in the file a value is, from where its key is: what an error points at.
+//! Finds the location of a value in the file from that of its key, for errors.
 
 use crate::error::{ConfigError, Location};
 use crate::settings::Settings;

@@ -1,4 +1,4 @@
-//! Finds the configuration as tox does: `-c` names a file or a folder, else every folder upwards is looked into.
+//! Finds the configuration as tox does: `-c` names a file or a folder, else every parent folder is searched.
 //! <https://tox.wiki/en/4.67.15/reference/config.html#discovery-and-file-types>
 
 use std::path::{Component, Path, PathBuf};
@@ -9,11 +9,11 @@ use super::{ConfigDocument, ConfigFormatKind, ConfigSource, TomlDocument, TomlNo
 use crate::bounded;
 use crate::error::{ConfigError, ErrorClass, Location};
 
-/// A configuration, and what should be said about how it was found.
+/// A configuration, with warnings about how it was found.
 #[derive(Debug)]
 pub struct Discovery {
     pub source: ConfigSource,
-    /// A warning for when nothing was found and an empty `tox.ini` is assumed.
+    /// A warning if nothing was found and an empty `tox.ini` is assumed.
     pub warning: Option<String>,
 }
 
@@ -36,7 +36,7 @@ pub fn discover(config: Option<&Path>, root: Option<&Path>, current_dir: &Path) 
     }
 }
 
-/// A path as Python's `pathlib` writes it: without what leads nowhere else.
+/// A path as Python's `pathlib` writes it: without redundant parts.
 fn as_python_shows(path: &Path) -> PathBuf {
     let parts: PathBuf = path.components().filter(|part| *part != Component::CurDir).collect();
     if parts.as_os_str().is_empty() { PathBuf::from(".") } else { parts }
@@ -94,7 +94,7 @@ fn exactly(path: &Path, typed: &Path) -> Result<ConfigSource, ConfigError> {
     Err(ConfigError::handled(format!("could not recognize config file {}", typed.display())))
 }
 
-/// tox goes on with an empty `tox.ini` beside the nearest `pyproject.toml`, or in the current folder.
+/// Like tox, assumes an empty `tox.ini` next to the nearest `pyproject.toml`, or in the current folder.
 fn assume_empty(root: Option<&Path>, current_dir: &Path) -> Discovery {
     let folder = root.map(|root| current_dir.join(root)).unwrap_or_else(|| {
         let beside = current_dir.ancestors().find(|folder| folder.join("pyproject.toml").exists());
@@ -114,13 +114,13 @@ fn assume_empty(root: Option<&Path>, current_dir: &Path) -> Discovery {
     Discovery { source, warning: Some(warning) }
 }
 
-/// Reads a file as the given format; `None` when the file does not hold such a configuration.
+/// Reads a file in the given format; `None` if it contains no such configuration.
 fn load(format: ConfigFormatKind, path: &Path, shown: &Path) -> Result<Option<ConfigSource>, ConfigError> {
     let text = read_text(format, path)?;
     match format {
         ConfigFormatKind::ToxIni => read_ini(format, (path, shown), text, 0).map(Some),
         ConfigFormatKind::SetupCfg => {
-            // Most setup.cfg files hold nothing for tox; a glance saves reading them.
+            // Most setup.cfg files contain nothing for tox; a quick check avoids parsing them.
             if !text.contains(format.core_section()) {
                 return read_ini(format, (path, shown), text, 0).map(|_| None);
             }
@@ -135,7 +135,7 @@ fn load(format: ConfigFormatKind, path: &Path, shown: &Path) -> Result<Option<Co
     }
 }
 
-/// A configuration in the folder of a file that is not there.
+/// A configuration in the folder of a missing file.
 fn next_to(path: &Path) -> Option<&'static str> {
     let folder = path.parent()?;
     ConfigFormatKind::ALL.into_iter().map(ConfigFormatKind::file_name).find(|name| folder.join(name).is_file())
@@ -170,7 +170,7 @@ fn failed_loading(format: ConfigFormatKind, path: &Path, reason: &str) -> Config
     )
 }
 
-/// `lines_before`: how many lines of the file stand before the text.
+/// `lines_before`: the number of lines of the file before the text.
 fn read_ini(
     format: ConfigFormatKind,
     (path, shown): (&Path, &Path),
@@ -202,7 +202,7 @@ fn read_toml(
     if format == ConfigFormatKind::LegacyToml && path.file_name().is_none_or(|name| name != format.file_name()) {
         return Err(failed_loading(format, path, ""));
     }
-    // Most pyproject.toml files hold nothing for tox; a glance saves parsing them.
+    // Most pyproject.toml files contain nothing for tox; a quick check avoids parsing them.
     if format != ConfigFormatKind::ToxToml && !text.contains("tox") {
         return Ok(None);
     }
@@ -227,7 +227,7 @@ fn read_toml(
     }
 }
 
-/// How many lines stand before the first one of `legacy_tox_ini`'s value.
+/// The number of lines before the value of `legacy_tox_ini`.
 fn lines_before_value(text: &str) -> usize {
     let Ok(document) = toml::de::DeTable::parse(text) else { return 0 };
     let step = |table: &toml::de::DeTable<'_>, key: &str| table.get(key).map(toml::Spanned::span);
@@ -238,7 +238,7 @@ fn lines_before_value(text: &str) -> usize {
         .and_then(|tox| tox.get_ref().as_table());
     let Some(span) = inner.and_then(|tox| step(tox, "legacy_tox_ini")) else { return 0 };
     let before = text.get(..span.start).unwrap_or_default().matches('\n').count();
-    // A line break right behind the opening quotes does not belong to the value.
+    // A line break directly after the opening quotes does not belong to the value.
     let value = text.get(span).unwrap_or_default().trim_start_matches(['"', '\'']);
     before + usize::from(value.starts_with(['\n', '\r']))
 }

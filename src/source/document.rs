@@ -7,14 +7,14 @@ use rustc_hash::FxHashMap;
 /// Sections with more keys than this are looked up by an index; below it, looking at each is faster and takes no memory.
 const FEW: usize = 12;
 
-/// A value and where it was written.
+/// A value and its location.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IniEntry {
     /// In lower case, as Python's `ConfigParser` keeps it.
     pub key: Arc<str>,
-    /// The lines joined by `\n`, comment lines left out, trailing blanks removed.
+    /// The lines joined by `\n`, without comment lines and trailing whitespace.
     pub value: String,
-    /// The line of the file, from one, that each line of `value` stands on.
+    /// The line of the file, from one, for each line of `value`.
     pub lines: LineNumbers,
     /// The column of the key, from one.
     pub column: u32,
@@ -40,7 +40,7 @@ impl LineNumbers {
         Self { first, last: first, count: 1, gaps: None }
     }
 
-    /// Adds a line behind all others.
+    /// Appends a line.
     pub fn push(&mut self, line: usize) {
         let line = narrow(line);
         if self.count == 0 {
@@ -79,7 +79,7 @@ pub struct IniSection {
     /// The line of the header, from one; 0 for a section that is not in the file.
     pub line: usize,
     pub entries: Vec<IniEntry>,
-    /// The bits of the keys that are here: most that are asked for are not.
+    /// The bits of the existing keys: most requested keys do not exist.
     bits: u64,
     /// Key → position among the entries, once there are more than a few.
     index: FxHashMap<Arc<str>, usize>,
@@ -90,7 +90,7 @@ impl IniSection {
         Self { name, line, entries: Vec::new(), bits: 0, index: FxHashMap::default() }
     }
 
-    /// Adds a value; a key that is there already keeps its first value.
+    /// Adds a value; an existing key keeps its first value.
     pub fn push(&mut self, entry: IniEntry) {
         if self.contains(&entry.key) {
             return;
@@ -128,7 +128,7 @@ fn bit(key: &str) -> u64 {
     1 << ((usize::from(first) ^ (usize::from(last) << 1) ^ bytes.len().wrapping_mul(7)) % 64)
 }
 
-/// The sections in the order of the file, `[DEFAULT]` apart. Its values show in every section, after the section's own.
+/// The sections in the order of the file, `[DEFAULT]` apart. Its values are part of every section, after the section's own.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct IniDocument {
     pub sections: Vec<IniSection>,
@@ -138,7 +138,7 @@ pub struct IniDocument {
 
 impl IniDocument {
     /// # Panics
-    /// Never: section names are unique, as the reader refuses duplicates.
+    /// Never: section names are unique, because the reader rejects duplicates.
     pub fn new(sections: Vec<IniSection>, defaults: IniSection) -> Self {
         let index = sections.iter().enumerate().map(|(at, section)| (section.name.clone(), at)).collect();
         Self { sections, defaults, index }
@@ -148,7 +148,7 @@ impl IniDocument {
         self.position(name).map(|at| &self.sections[at])
     }
 
-    /// Where the section stands among [`Self::sections`].
+    /// The position of the section in [`Self::sections`].
     pub fn position(&self, name: &str) -> Option<usize> {
         self.index.get(name).copied()
     }

@@ -1,5 +1,5 @@
-//! Where configuration comes from: finding the file, reading it, keeping every value's place. What the values mean is
-//! the business of `settings`.
+//! Finds and reads the configuration, and keeps the location of every value. Does not interpret values, which `settings`
+//! does.
 
 pub mod discover;
 pub mod document;
@@ -14,7 +14,7 @@ pub use toml::{TomlNode, TomlTree};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// The places a tox configuration can stand in, in the order they are looked for.
+/// The kinds of configuration files, in the order of the search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConfigFormatKind {
     ToxIni,
@@ -38,7 +38,7 @@ impl ConfigFormatKind {
         }
     }
 
-    /// The name tox gives it in messages.
+    /// tox's name for it in messages.
     pub fn tox_name(self) -> &'static str {
         match self {
             Self::ToxIni => "ToxIni",
@@ -58,14 +58,14 @@ impl ConfigFormatKind {
     }
 }
 
-/// What a file holds, in the notation it is written in.
+/// The content of a file, in its notation.
 #[derive(Debug, Clone)]
 pub enum ConfigDocument {
     Ini(IniDocument),
     Toml(TomlDocument),
 }
 
-/// A TOML file and where in it tox's settings stand.
+/// A TOML file and the path of tox's settings in it.
 #[derive(Debug, Clone)]
 pub struct TomlDocument {
     /// The whole file: references may reach beyond tox's own table.
@@ -110,15 +110,15 @@ impl TomlDocument {
     }
 }
 
-/// What stands where a reference leads.
+/// The result of following a reference.
 #[derive(Debug, Clone)]
 pub enum ReferencedValue<'a> {
     Value(TomlNode<'a>),
     Missing {
-        /// The first key on the way that is not there.
+        /// The first missing key on the path.
         step: String,
     },
-    /// Something that is no table stands in the way.
+    /// A value on the path is not a table.
     Blocked {
         /// The key that cannot be in it.
         step: String,
@@ -134,12 +134,12 @@ pub struct ConfigSource {
     /// The file's text, for error frames. Of `legacy_tox_ini` only that value.
     pub text: Arc<String>,
     pub document: ConfigDocument,
-    /// How many lines of the file stand before the text: some where it is a value inside a file (`legacy_tox_ini`).
+    /// The number of lines of the file before the text: some where it is a value inside a file (`legacy_tox_ini`).
     pub lines_before: usize,
 }
 
 impl ConfigSource {
-    /// What helps where there is no file, and an empty one is assumed.
+    /// A hint if there is no file and an empty one is assumed.
     pub fn missing_hint(&self) -> Option<&'static str> {
         (!self.path.is_file()).then_some("there is no configuration file; `envo quickstart` creates one")
     }

@@ -1,4 +1,4 @@
-//! A TOML file as a tree in which every key knows where it is written.
+//! Reads a TOML file as a tree in which every key has its location.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::os_text;
 #[derive(Debug, Clone)]
 pub struct TomlTree(Located);
 
-/// A value and where its key, or itself in an array, begins in the file, in bytes.
+/// A value, and the offset of its key (or of itself in an array) in the file, in bytes.
 #[derive(Debug, Clone)]
 struct Located {
     place: usize,
@@ -124,7 +124,7 @@ impl<'a> TomlNode<'a> {
         }
     }
 
-    /// What an array or a table holds, in the order in which it is first mentioned. The keys of an array are empty.
+    /// The entries of an array or a table, in the order of their first mention. The keys of an array are empty.
     pub fn entries(self) -> impl Iterator<Item = (&'a str, Self)> {
         let (values, table) = match &self.0.content {
             Content::Array(values) => (values.as_slice(), None),
@@ -139,7 +139,7 @@ impl<'a> TomlNode<'a> {
         self.entries().map(|(key, _)| key)
     }
 
-    /// Where its key, or itself in an array, begins in the file's text.
+    /// The offset of its key (or of itself in an array) in the file's text.
     pub fn place(self) -> usize {
         self.0.place
     }
@@ -152,7 +152,7 @@ impl<'a> TomlNode<'a> {
         }
     }
 
-    /// An empty table where this is none.
+    /// An empty table if this is not a table.
     pub fn to_table(self) -> toml::Table {
         if !self.is_table() {
             return toml::Table::new();
@@ -169,7 +169,7 @@ mod tests {
         TomlTree::read(&Arc::new(text.to_owned())).map_err(|error| error.to_string())
     }
 
-    /// Reads it as the `toml` crate does, and finds out whether it is valid.
+    /// Parses the text with the `toml` crate, which validates it.
     fn is_valid(text: &str) -> bool {
         let expected = toml::from_str::<toml::Table>(text).map_err(|error| error.to_string());
         let found = read(text).map(|tree| tree.root().to_table());

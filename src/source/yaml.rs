@@ -1,5 +1,5 @@
-//! YAML with limits: compose files and locks come from others, and a few hundred bytes of it can stand for gigabytes.
-//! Every key is text, an alias is copied within a budget, and nesting has a depth.
+//! Reads YAML with limits: compose files and locks may be untrusted, and a few hundred bytes can expand to gigabytes.
+//! Every key is text; aliases and nesting are limited.
 //! <https://yaml.org/spec/1.2.2/>
 
 use std::collections::HashMap;
@@ -9,21 +9,21 @@ use yaml_rust2::scanner::{Marker, TScalarStyle};
 use yaml_rust2::yaml::Hash;
 use yaml_rust2::{ScanError, Yaml};
 
-/// How deep sequences and mappings may be nested. What is read from the result may recurse.
+/// The limit for nesting. Code that uses the result may recurse.
 const MAX_DEPTH: usize = 100;
-/// How many values a document may have, those that aliases repeat included.
+/// The limit for values in a document, including those that aliases repeat.
 const MAX_VALUES: usize = 1_000_000;
-/// How many bytes of text aliases may repeat.
+/// The limit for text that aliases repeat, in bytes.
 const MAX_REPEATED_BYTES: usize = 16 << 20;
 
-/// The first document of a text; [`Yaml::Null`] if there is none.
+/// The first document of a text; [`Yaml::Null`] if it is empty.
 pub fn parse(text: &str) -> Result<Yaml, String> {
     let mut parser = Parser::new_from_str(text.trim_start_matches('\u{feff}'));
     let mut loader = YamlLoader::default();
     loop {
         let (event, mark) = parser.next_token().map_err(|error| described(&error))?;
         match event {
-            // Later documents are not looked at, as by the programs whose files these are.
+            // Later documents are ignored, as by the programs that own these files.
             Event::DocumentEnd | Event::StreamEnd => return Ok(loader.document.unwrap_or(Yaml::Null)),
             event => loader.event(event).map_err(|reason| located(mark, &reason))?,
         }
@@ -38,13 +38,13 @@ fn located(mark: Marker, reason: &str) -> String {
     format!("line {}, column {}: {reason}", mark.line(), mark.col() + 1)
 }
 
-/// A sequence or mapping whose end was not seen yet.
+/// A sequence or mapping that is not yet closed.
 struct OpenCollection {
     value: Yaml,
     anchor: usize,
-    /// Of a mapping: the key that a value is awaited for.
+    /// Of a mapping: the key whose value comes next.
     key: Option<String>,
-    /// How many values and bytes it holds.
+    /// The number of values and bytes in it.
     size: YamlBudget,
 }
 
@@ -110,7 +110,7 @@ impl YamlLoader {
         Ok(())
     }
 
-    /// A finished value goes where it belongs.
+    /// Adds a finished value to its parent.
     fn add(&mut self, value: Yaml, size: YamlBudget, anchor: usize) -> Result<(), String> {
         if anchor > 0 {
             self.total.bytes += size.bytes;
@@ -138,7 +138,7 @@ impl YamlLoader {
     }
 }
 
-/// What a scalar means by the core schema; other tags than its own, such as `!reset`, say nothing about a scalar.
+/// The value of a scalar by the core schema; other tags, such as `!reset`, are ignored.
 fn scalar(text: String, style: TScalarStyle, tag: Option<&Tag>) -> Yaml {
     let is_text = tag.is_some_and(|tag| tag.handle == "tag:yaml.org,2002:" && tag.suffix == "str");
     if style != TScalarStyle::Plain || is_text {

@@ -1,4 +1,4 @@
-//! A Dockerfile as stages of instructions, and what its last (or wanted) stage comes to.
+//! Reads a Dockerfile as stages of instructions, and evaluates its last (or selected) stage.
 //! <https://docs.docker.com/reference/dockerfile/>
 
 use std::cell::Cell;
@@ -9,7 +9,7 @@ use super::paths::{ContainerPaths, absolute, joined};
 use crate::import::fields::{cleaned, field};
 use crate::import::section::split;
 
-/// What an image is told by its Dockerfile.
+/// The properties of an image that its Dockerfile defines.
 #[derive(Debug, Clone, Default)]
 pub struct DockerfileImage {
     /// What the first stage of the way builds upon, such as `python:3.12-slim`.
@@ -205,7 +205,7 @@ fn evaluate<'a>(
             "ENTRYPOINT" => (image.entrypoint, image.command) = (command(rest), Vec::new()),
             "HEALTHCHECK" => image.health = health(rest),
             "STOPSIGNAL" => image.stop_signal = Some(substituted(rest, &scope)),
-            // They say nothing a process of this machine needs, or are told of by the words of the base.
+            // They are not needed by a local process, or are reported with the base image.
             "LABEL" | "MAINTAINER" => {}
             other => image.left.push(other.to_owned()),
         }

@@ -1,4 +1,4 @@
-//! A compose file as one tree: merge keys, interpolation, `extends` and the override file beside it are worked in.
+//! Reads a compose file as one tree, with merge keys, interpolation, `extends` and the override file applied.
 //! <https://docs.docker.com/reference/compose-file/merge/>
 
 use yaml_rust2::Yaml;

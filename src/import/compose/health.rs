@@ -1,9 +1,9 @@
-//! Health checks as readiness probes: addresses of the container become those of the service.
+//! Converts health checks to readiness probes: addresses of the container become those of the service.
 
 use crate::import::fields::{field, template};
 use crate::import::section::{command_words, split, words_line};
 
-/// What a health check comes to.
+/// The result of converting a health check.
 #[derive(Debug, PartialEq, Eq)]
 pub enum HealthCheck {
     /// A probe, and the program it needs, if it starts one.

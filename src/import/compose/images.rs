@@ -1,4 +1,4 @@
-//! Images whose program the system's packages have, and how it runs as a service of a project. What the image takes from
+//! Known images, and how their programs run as services of a project from the system's packages. What the image takes from
 //! its variables (`POSTGRES_DB` and the like) stays in `set_env`, where the commands find it.
 
 use crate::import::fields::{field, settled, template};
@@ -7,7 +7,7 @@ use crate::import::section::{split, words_line};
 /// A program in place of an image. `<NAME>` is a field, `<args>` what the command of the file adds.
 pub struct KnownProgram {
     names: &'static [&'static str],
-    /// What has to be installed.
+    /// The package to install.
     pub package: &'static str,
     /// The program, by the names it has had; one of them has to be there.
     pub programs: &'static [&'static str],
@@ -281,7 +281,7 @@ impl KnownProgram {
         words_line(&["sh".to_owned(), "-c".to_owned(), text])
     }
 
-    /// What clients are told.
+    /// The URL for clients.
     pub fn url(&self, variable: impl Fn(&str) -> Option<String>) -> Option<String> {
         let first = |names: &[&str]| names.iter().find_map(|name| variable(name));
         let address = template("@<host>:<port>/");

@@ -1,4 +1,4 @@
-//! What the commands that build an image install, as the keys of an environment.
+//! Converts the build commands of an image to the keys of an environment.
 
 use super::dockerfile::{DockerfileImage, made};
 use super::paths::{ContainerPaths, absolute};

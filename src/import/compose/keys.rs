@@ -1,4 +1,4 @@
-//! Keys of a compose file that nothing here comes of, each with the reason.
+//! Keys of a compose file that are not translated, each with the reason.
 
 use yaml_rust2::Yaml;
 

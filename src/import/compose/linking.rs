@@ -1,5 +1,4 @@
-//! What services are to each other: which depends on which, where one has the address of another, and which ports have to
-//! be a certain number for that.
+//! Links services: dependencies, addresses of other services, and ports that must have a fixed number.
 
 use std::collections::BTreeSet;
 
@@ -16,9 +15,9 @@ pub struct ServiceLinks<'a, 'b> {
     drafts: &'a mut [ServiceDraft<'b>],
     notes: &'a mut ImportNotes,
     names: ServiceNames,
-    /// Who depends on whom, by their places.
+    /// Dependencies, by position.
     edges: BTreeSet<(usize, usize)>,
-    /// Whether anybody depends on a service.
+    /// Whether a service has dependents.
     needed: Vec<bool>,
     /// Whose ports have to be those of the container, and why.
     fixed: Vec<Option<&'static str>>,
@@ -319,7 +318,7 @@ impl<'a, 'b> ServiceLinks<'a, 'b> {
         self.fixed[other].get_or_insert("its users expect this port");
     }
 
-    /// Somebody depends on a service, and nothing that is written here tells it where that is.
+    /// Notes services with dependents that have no reference to their address.
     fn untold(&mut self, at: usize, named: &BTreeSet<usize>) {
         let draft = &self.drafts[at];
         if !draft.is_served() && !draft.is_job || draft.known.is_some() {
@@ -417,7 +416,7 @@ impl<'a, 'b> ServiceLinks<'a, 'b> {
         }
     }
 
-    /// Puts the field in wherever the service is told its own port; whether that was anywhere.
+    /// Inserts the field wherever the service receives its own port; returns whether there was any.
     fn stated_port(&mut self, at: usize, index: usize) -> bool {
         let draft = &mut self.drafts[at];
         let (target, field) = (draft.ports[index].target, field(&format!("port:{}", draft.ports[index].name)));

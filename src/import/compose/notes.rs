@@ -1,4 +1,4 @@
-//! What people are told of a translation: each key once, with the services that have it.
+//! Collects the notes on a translation: each key once, with the services that have it.
 
 #[derive(Debug, Default)]
 pub struct ImportNotes {

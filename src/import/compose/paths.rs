@@ -1,4 +1,4 @@
-//! Where the folders and files of a container are on this machine.
+//! Maps paths of a container to paths on this machine.
 
 use crate::import::fields::field;
 

@@ -1,4 +1,4 @@
-//! Where a text names another service: in a container its name is a host, here it is a field.
+//! Finds references to other services in a text: in a container the name is a host, here it is a field.
 
 use std::collections::BTreeMap;
 use std::ops::Range;

@@ -1,4 +1,4 @@
-//! One service of a compose file on its way: what its image, its Dockerfile and its own keys say together.
+//! Combines the image, Dockerfile and keys of one service of a compose file.
 
 use std::collections::BTreeMap;
 
@@ -43,7 +43,7 @@ pub struct ServiceDraft<'a> {
     pub image: DockerfileImage,
     pub known: Option<&'static KnownProgram>,
     pub installs: InstallInstructions,
-    /// What is run; empty: nobody knows.
+    /// The command; empty if unknown.
     pub words: Vec<String>,
     /// Of a known program: what the command adds.
     pub arguments: Vec<String>,
@@ -57,7 +57,7 @@ pub struct ServiceDraft<'a> {
     pub depends: Vec<(String, bool)>,
     /// Others wait for it to end well.
     pub is_job: bool,
-    /// Somebody has to look at it before it can run.
+    /// It must be edited before it can run.
     pub needs_look: bool,
 }
 

@@ -162,7 +162,7 @@ fn names_of_services_become_fields() {
     ] {
         assert!(web.contains(line), "{line} in {web}\n{}", imported.text());
     }
-    // Nobody is told the port of redis; web and api have each other's address, so one of them has to be known.
+    // No other service refers to the port of redis; web and api have each other's address, so one of them must be fixed.
     assert!(section(&imported, "redis").contains("ports = redis=6379"), "{}", imported.text());
     assert!(web.contains("API = http://127.0.0.1:9000/v1"), "{web}");
     assert!(section(&imported, "api").contains("ports = main=9000\n"), "{}", imported.text());

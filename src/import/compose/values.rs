@@ -1,4 +1,4 @@
-//! The values of a `docker-compose.yml` that have several spellings.
+//! Reads values of a compose file that have several notations.
 //! <https://docs.docker.com/reference/compose-file/services/>
 
 use yaml_rust2::Yaml;

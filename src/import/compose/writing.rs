@@ -1,4 +1,4 @@
-//! A service that is understood, as the section of an environment.
+//! Writes a translated service as the section of an environment.
 
 use yaml_rust2::Yaml;
 

@@ -1,4 +1,4 @@
-//! Works out what the lines of `set_env` come to: files are read, and substitutions that bring lines are followed.
+//! Expands the lines of `set_env`: reads files, and follows substitutions that add lines.
 
 use std::cell::Cell;
 use std::sync::Arc;

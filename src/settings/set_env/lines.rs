@@ -1,4 +1,4 @@
-//! The notation of `set_env`: lines, their markers, and files of variables. Pure.
+//! Parses the notation of `set_env`: lines, their markers, and files of variables. Pure.
 
 use std::path::Path;
 

@@ -1,8 +1,8 @@
-//! `set_env`: variables whose values are worked out one by one, since they may refer to each other.
+//! Resolves `set_env`: variables whose values are resolved one by one, because they may refer to each other.
 //! <https://tox.wiki/en/4.67.15/reference/config.html#set_env>
 //!
-//! Here it is read as it is written, with its overrides; [`expansion`] works out which variables that comes to, [`values`]
-//! what each is set to, and [`lines`] knows the notation.
+//! This module reads the setting with its overrides; [`expansion`] determines the variables, [`values`] their values, and
+//! [`lines`] parses the notation.
 
 mod expansion;
 mod lines;
@@ -60,13 +60,13 @@ pub struct SetEnv {
     blocks: Vec<SetEnvBlock>,
     shape: SetEnvShape,
     prefix: String,
-    /// How the place where it stands is called on a trail.
+    /// The name of its location on a trail.
     place: Option<String>,
     /// What lookups see while the lines are being read.
     so_far: Mutex<VariableDefinitions>,
     /// What the lines came to, once files and substitutions have been read.
     entries: Mutex<Option<Arc<VariableDefinitions>>>,
-    /// Values that were worked out.
+    /// Resolved values.
     values: Mutex<Values>,
     /// Whether `base` asked for it. As in tox, it is then read before anything that is inherited and before any variable
     /// that tox sets itself is known, and stays so.

@@ -1,4 +1,4 @@
-//! What the variables of an environment are: the configured ones with markers that hold, and tox's own.
+//! Resolves the variables of an environment: the configured ones whose markers apply, and tox's own.
 
 use crate::error::ConfigError;
 use crate::settings::set_env::SetEnv;
@@ -15,7 +15,7 @@ use crate::settings::lookup::{LookupContext, reads_set_env};
 use crate::settings::nesting::{Nesting, Step};
 use crate::settings::value::SettingValue;
 
-/// How many bytes the variables of an environment may come to.
+/// The limit for the variables of an environment in bytes.
 const MOST_BYTES: usize = 64 << 20;
 
 impl Settings {

@@ -5,7 +5,7 @@ use crate::error::{ConfigError, ErrorClass};
 use crate::factor::ActiveFactors;
 use crate::model::EnvVariables;
 
-/// What conditions can ask about.
+/// The facts that conditions can test.
 pub struct ConditionScope<'a> {
     pub factors: &'a ActiveFactors,
     pub variables: &'a EnvVariables,
@@ -37,7 +37,7 @@ impl ConditionValue {
 pub fn holds(condition: &str, scope: &ConditionScope<'_>) -> Result<bool, ConfigError> {
     let invalid = || ConfigError::new(ErrorClass::Match, format!("Invalid condition expression: {condition}"));
     let tokens = tokens(condition).ok_or_else(invalid)?;
-    // As in tox, what is no expression at all is told before what an expression may not ask for.
+    // As in tox, syntax errors are reported before unsupported expressions.
     let mut reading = ConditionParser { tokens: &tokens, at: 0, depth: 0, condition, scope, only_reads: true };
     reading.either()?;
     if reading.at < tokens.len() {
@@ -72,7 +72,7 @@ fn tokens(text: &str) -> Option<Vec<ConditionToken>> {
     (!found.is_empty()).then_some(found)
 }
 
-/// Parentheses inside one another beyond this depth are refused.
+/// Parentheses nested deeper than this are rejected.
 const DEEPEST: usize = 100;
 
 struct ConditionParser<'a> {
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn conditions_ask_for_factors_variables_and_the_name() {
+    fn conditions_test_factors_variables_and_the_name() {
         assert_eq!(check("factor.django and not env.NOPE"), Ok(true));
         assert_eq!(check("env.CI == 'yes' or factor.lint"), Ok(true));
         assert_eq!(check("factor['py311'] and (env[\"CI\"] != 'no')"), Ok(true));
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_condition_is_refused_in_toxs_words() {
+    fn invalid_conditions_are_rejected_in_toxs_words() {
         for wrong in ["foo bar", "os.name factor.x", "factor.x and", "and", "foo < 1 2", "(foo"] {
             assert_eq!(check(wrong), Err(format!("Invalid condition expression: {wrong}")));
         }

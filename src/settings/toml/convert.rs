@@ -1,4 +1,4 @@
-//! TOML values to typed values, strictly: tox converts nothing that TOML can say itself.
+//! Converts TOML values to typed values, strictly: like tox, without implicit conversions.
 
 use serde_json::Value as Json;
 use toml::Value as Toml;

@@ -1,4 +1,4 @@
-//! Reads the settings of TOML tables: which tables count for a set, and what their values come to.
+//! Reads the settings of TOML tables: finds the tables of a set and resolves their values.
 
 use toml::Value as Toml;
 

@@ -1,4 +1,4 @@
-//! Where a value of a TOML file is written.
+//! Finds the location of a value in a TOML file.
 
 use crate::source::{ConfigDocument, ConfigSource, TomlNode};
 

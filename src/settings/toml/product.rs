@@ -1,4 +1,4 @@
-//! Environment names written as groups of factors: products, ranges and labelled groups.
+//! Expands environment names from groups of factors: products, ranges and labelled groups.
 //! <https://tox.wiki/en/4.67.15/reference/config.html#env_list> (TOML)
 
 use std::sync::Arc;
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_group_is_refused_in_toxs_words() {
+    fn invalid_groups_are_rejected_in_toxs_words() {
         assert_eq!(names("env_list = 'a'"), Err("env_list must be a list, got str".into()));
         assert_eq!(
             names("env_list = [{ env = ['a'] }]"),

@@ -1,4 +1,4 @@
-//! `set_env` of TOML tables: what it says, with references to other tables kept as such where overrides name these.
+//! Reads `set_env` of TOML tables, keeping references to other tables if overrides name these.
 
 use toml::Value as Toml;
 

@@ -1,4 +1,4 @@
-//! Resolves what a TOML value says instead of being: `replace = "env"`, `"posargs"`, `"glob"`, `"if"`, `"ref"` tables, and
+//! Resolves references in TOML values: `replace = "env"`, `"posargs"`, `"glob"`, `"if"`, `"ref"` tables, and
 //! substitutions in texts. <https://tox.wiki/en/4.67.15/reference/config.html#toml-only>
 
 use toml::Value as Toml;
@@ -16,10 +16,10 @@ use crate::settings::toml::convert::python_type;
 use crate::settings::value::{SettingValue, raw_words};
 
 const DEEPEST: usize = 100;
-/// How many values one may come to, those that references repeat included.
+/// The limit for the values of one setting, including those that references repeat.
 const MOST_VALUES: usize = 250_000;
 
-/// Which texts are to be substituted now, and how.
+/// Which texts are substituted now, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SubstitutedTexts {
     /// Texts stay as written; `set_env` substitutes each value when it is read.
@@ -27,7 +27,7 @@ pub enum SubstitutedTexts {
     Replace(ReplaceStyle),
 }
 
-/// One value on its way from what is written to what is meant.
+/// One value that is being resolved.
 pub struct TomlUnroller<'a> {
     pub settings: &'a Settings,
     pub set: &'a ConfigSet,
@@ -35,7 +35,7 @@ pub struct TomlUnroller<'a> {
     pub texts: SubstitutedTexts,
     /// How many lists down the first word is the program of a command.
     pub program_depth: Option<usize>,
-    /// References being followed, for finding circles.
+    /// References being followed, to detect cycles.
     pub references: Vec<String>,
     /// How many values it came to so far.
     count: usize,
@@ -100,7 +100,7 @@ impl<'a> TomlUnroller<'a> {
             }
             match found {
                 Toml::Array(more) => result.extend(more),
-                // A text is one entry; an empty one, of a condition that does not hold, is none.
+                // A text is one entry; an empty one, of a false condition, is no entry.
                 Toml::String(text) if text.is_empty() => {}
                 Toml::Table(table) => result.extend(table.into_iter().map(|(key, _)| Toml::String(key))),
                 other => result.push(other),

@@ -1,9 +1,9 @@
 //! Reads INI text as strictly as Python's `ConfigParser(interpolation=None)`.
 //!
-//! The `configparser` crate puts the values together. It is laxer than Python and forgets positions, so [`scan`] walks
-//! the lines first by Python's rules (<https://docs.python.org/3/library/configparser.html>): it reports what Python
-//! reports, notes where everything stands, and hands the crate a canonical text in which the sections are numbered, so
-//! that no name can be misread, and the values of each are one line, so that large files take little time.
+//! The `configparser` crate assembles the values. It is laxer than Python and forgets positions, so [`scan`] walks
+//! the lines first by Python's rules (<https://docs.python.org/3/library/configparser.html>): it reports the
+//! errors of Python, records all positions, and passes the crate a canonical text in which the sections are numbered, so
+//! that no name can be misread, and each section's values are one line, so that large files take little time.
 
 mod scan;
 pub mod write;
@@ -16,7 +16,7 @@ use super::document::{IniDocument, IniSection};
 use crate::python_text::strip_end;
 use scan::{GUARD, IniScan, LINE_END};
 
-/// Python's name for the section whose values show in all others.
+/// Python's name for the section whose values are inherited by all others.
 pub const DEFAULT_SECTION: &str = "DEFAULT";
 /// The one section of the canonical text.
 const VALUES: &str = "values";
@@ -63,7 +63,7 @@ fn parser() -> Ini {
     Ini::new_from_defaults(options)
 }
 
-/// Makes lines of lines again and trims the end as Python does.
+/// Restores the lines and trims the end as Python does.
 fn finish(value: &str) -> String {
     let mut value = strip_end(value).to_owned();
     if value.contains(LINE_END) {
