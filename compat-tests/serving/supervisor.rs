@@ -254,8 +254,8 @@ fn a_job_runs_once_for_its_definition_and_inputs_unless_it_is_forced() {
     assert_eq!(serve(&[]), ["migrated", "web up", "web down"]);
     assert_eq!(serve(&[]), ["web up", "web down"]);
     assert_eq!(serve(&["--force"]), ["migrated", "web up", "web down"]);
-    fs::write(project.path("migrate.py"), "from gate import tell; tell('migrated anew')\n").unwrap();
-    assert_eq!(serve(&[]), ["migrated anew", "web up", "web down"]);
+    fs::write(project.path("migrate.py"), "from gate import tell; tell('migrated again')\n").unwrap();
+    assert_eq!(serve(&[]), ["migrated again", "web up", "web down"]);
 }
 
 #[test]

@@ -50,8 +50,8 @@ pub fn apply(text: &str, folders: &[(&Path, &str)]) -> String {
 static RESULT: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"(?m)^\S+: \w+ [✔✖⚠] in \[TIME\] seconds.*\n").expect("the pattern is valid"));
 
-/// `text` with the lines that end environments moved to its end. tox prints them from a thread that is told of the end
-/// while another begins the next environment, so that on a busy machine they stand anywhere below where they belong.
+/// Moves the lines that end environments to the end of `text`. tox prints them in a thread that waits for the end while
+/// another starts the next environment, so on a busy machine they may appear too late.
 pub fn results_last(text: &str) -> String {
     let results: String = RESULT.find_iter(text).map(|found| found.as_str()).collect();
     format!("{}{results}", RESULT.replace_all(text, ""))

@@ -86,7 +86,7 @@ impl PackageIndex {
         files.get_mut(name).expect("it is listed").requires_python = Some(specifier.to_owned());
     }
 
-    /// Answers nobody until [`Self::go_on`]. What comes out tells of each request.
+    /// Holds every response until [`Self::go_on`]. The returned channel reports each request.
     pub fn hold(&self) -> Receiver<()> {
         let (sender, receiver) = mpsc::channel();
         *self.shelf.held.lock().expect("no thread panicked") = Some(sender);
@@ -108,7 +108,7 @@ impl Drop for PackageIndex {
     fn drop(&mut self) {
         self.go_on();
         self.shelf.closed.store(true, Ordering::SeqCst);
-        // Wakes the server, which looks whether it is to go on only when somebody calls.
+        // Wakes the server, which checks whether to continue only on a new connection.
         let _ = TcpStream::connect(self.address);
         if let Some(server) = self.server.take() {
             let _ = server.join();

@@ -65,7 +65,7 @@ mod tests {
     fn the_second_waits_until_the_first_is_done() {
         let folder = tempfile::tempdir().unwrap();
         let interrupt = Interrupt::default();
-        let first = EnvLock::acquire(folder.path(), &interrupt, || panic!("nobody else has it")).unwrap();
+        let first = EnvLock::acquire(folder.path(), &interrupt, || panic!("the lock is free")).unwrap();
         let (said, received) = mpsc::channel();
         std::thread::scope(|scope| {
             let second = scope.spawn(|| EnvLock::acquire(folder.path(), &interrupt, || said.send(()).unwrap()));
@@ -82,7 +82,7 @@ mod tests {
         let first = EnvLock::acquire(folder.path(), &interrupt, || {}).unwrap();
         let _inherited = first.file.try_clone().unwrap();
         drop(first);
-        EnvLock::acquire(folder.path(), &interrupt, || panic!("nobody else has it")).unwrap();
+        EnvLock::acquire(folder.path(), &interrupt, || panic!("the lock is free")).unwrap();
     }
 
     #[test]

@@ -40,7 +40,7 @@ pub const PATIENCE: Duration = Duration::from_secs(120);
 const LARGEST: usize = 64 * 1024 * 1024;
 
 /// The script's exit code if the service is unreachable.
-const NOBODY: i32 = 3;
+const UNREACHABLE_CODE: i32 = 3;
 
 /// Why there is no response.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,7 +90,7 @@ impl VulnerabilityService<'_> {
         match code {
             0 => serde_json::from_slice(&answer)
                 .map_err(|error| ServiceError::Failed(format!("{url}: its response is not valid JSON: {error}"))),
-            NOBODY => Err(ServiceError::Unreachable(reason())),
+            UNREACHABLE_CODE => Err(ServiceError::Unreachable(reason())),
             _ => Err(ServiceError::Failed(reason())),
         }
     }

@@ -14,8 +14,7 @@ use crate::support::machine;
 /// What is set where both programs run.
 const OUTSIDE: &[(&str, &str)] = &[("HOST", "machine"), ("EMPTY", "")];
 
-/// Where envo reports an error and Compose takes a part of what is written for the whole, or sets a variable that nobody
-/// can have meant.
+/// Errors that envo reports where Compose uses only part of the text, or sets a variable that cannot be intended.
 const STRICTER: [&str; 3] =
     ["text follows the closing quote", "is not a valid variable name", "a value cannot hold a NUL character"];
 

@@ -134,7 +134,7 @@ impl PackageBuilder {
     /// Builds the package for `request`, or reuses an earlier build; each call gets its own copy.
     ///
     /// # Errors
-    /// [`crate::builder::package::BackendFailed`], a [`ConfigError`], an interrupt, or an error of the [`BackendEnv`].
+    /// [`crate::env_error::BackendFailed`], a [`ConfigError`], an interrupt, or an error of the [`BackendEnv`].
     pub fn build(&self, request: BuildRequest<'_>) -> Result<Vec<BuiltPackage>> {
         if let (PackageKind::Wheel | PackageKind::Editable, Some(other)) = (request.kind, request.wheel_builder) {
             return other.build(BuildRequest { wheel_builder: None, ..request });

@@ -179,7 +179,7 @@ impl Seeder {
                 failed.filter(|_| !has_pip && newest_wheel("pip", &interpreter.bundled_wheels).is_none())
             {
                 return Err(error.context(format!(
-                    "`{}` comes without pip, and there is none to be had",
+                    "`{}` comes without pip, and no other pip is available",
                     interpreter.system_executable.display()
                 )));
             }

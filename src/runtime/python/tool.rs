@@ -94,7 +94,7 @@ impl ToolBuilder<'_> {
 
     /// The Python of a tool environment in which that virtualenv is installed.
     fn virtualenv(&self, requirement: &str) -> Result<PathBuf> {
-        let Some(host) = self.host() else { bail!("`{requirement}` needs a Python 3, and there is none") };
+        let Some(host) = self.host() else { bail!("`{requirement}` needs a Python 3, but none was found") };
         let name = Self::name(requirement, &host);
         let python = |location: &Path| location.join("bin").join("python");
         if let Some(location) = self.existing(&name) {
