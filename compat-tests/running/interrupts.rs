@@ -149,3 +149,22 @@ fn a_resolver_that_hangs_is_gone_and_lock_ends_by_the_signal() {
     let project = project.variable("PATH", &path).variable("ENVO_INSTALLER", "uv");
     leaves_nothing_that_hangs(&gate, &project, &["lock"], BY_SIGNAL);
 }
+
+#[test]
+fn a_program_that_hangs_when_asked_for_its_version_is_gone() {
+    let gate = Gate::new();
+    let hangs = "#!/bin/sh\nexec python3 \"$(dirname \"$0\")/../hangs.py\"\n";
+    let mut project = Project::new()
+        .ini("[testenv]\npackage = skip\nskip_missing_interpreters = true\n[testenv:py398]\n[testenv:js]\nruntime = node\n")
+        .file("gate.py", &gate.module())
+        .file("hangs.py", HANGS);
+    for program in ["bin/python3.98", "bin/node"] {
+        project = project.file(program, hangs);
+        project.run_program("chmod", &["+x", program]).succeeds();
+    }
+    let path = format!("{}:{}", project.path("bin").display(), crate::support::machine::search_path(false).display());
+    let project = project.variable("PATH", &path);
+    for arguments in [["run", "-e", "py398"], ["run-parallel", "-e", "py398"], ["run", "-e", "js"]] {
+        leaves_nothing_that_hangs(&gate, &project, &arguments, OF_A_RUN);
+    }
+}

@@ -389,6 +389,9 @@ impl EnvBuilder {
 
     /// `reason`: why it could not be installed either.
     fn missing_interpreter(&self, reason: &str) -> EnvError {
+        if self.interrupt().requested() {
+            return EnvError::Interrupted;
+        }
         let specs = self.environment.base_python.join(", ");
         let unanswered: String = self.run.interpreters.unanswered().iter().map(|text| format!("; {text}")).collect();
         let reason = format!("{reason}{unanswered}");

@@ -72,7 +72,7 @@ impl EnvBuilder {
             return Ok(part);
         }
         let version = part.version_requirement()?;
-        let search = ProgramSearch { host: &self.run.host };
+        let search = ProgramSearch { host: &self.run.host, interrupt: self.interrupt() };
         part.program = match search.find(runtime, version.as_ref()) {
             Ok(program) => Some(program),
             Err(others) if requirement.install => Some(self.fetch(&part, version.as_ref(), &others)?),
@@ -137,7 +137,7 @@ impl EnvBuilder {
         part: &RuntimeInstallation,
         version: Option<&RuntimeVersionRequirement>,
     ) -> Result<FoundProgram, EnvError> {
-        let search = ProgramSearch { host: &self.run.host };
+        let search = ProgramSearch { host: &self.run.host, interrupt: self.interrupt() };
         search.find(part.runtime, version).map_err(|others| self.missing(part, version, &others))
     }
 
@@ -147,6 +147,9 @@ impl EnvBuilder {
         version: Option<&RuntimeVersionRequirement>,
         others: &OtherVersions,
     ) -> EnvError {
+        if self.interrupt().requested() {
+            return EnvError::Interrupted;
+        }
         let name = &self.environment.name;
         let text = format!("could not find the runtime {} of {name}{}", part.shown(version), found_versions(others));
         if self.environment.skip_missing_interpreters {

@@ -14,6 +14,7 @@ use crate::builder::provision::safe_path;
 use crate::cli::options::{EnvironmentChoice, Options, PackagedService, Verb};
 use crate::commands::required_python::python_of_requires;
 use crate::error::ConfigError;
+use crate::execute::interrupt::Interrupt;
 use crate::execute::process;
 use crate::model::pep508::{Requirement, canonical_name};
 use crate::model::{Interpreter, InterpreterLookup as _};
@@ -174,7 +175,7 @@ fn load(offer: &PackagedOffer, options: &Options) -> Result<Vec<(String, String)
         let from = offer.from();
         ConfigError::handled(format!("the service `{name}` of {from} cannot be loaded: {why}"))
     };
-    let said = process::ask(&python.executable, &arguments, &options.variables);
+    let said = process::ask(&python.executable, &arguments, &options.variables, &Interrupt::default());
     let output = said.map_err(|why| anyhow!(error(&why.to_string())))?;
     if output.code != 0 {
         let text = String::from_utf8_lossy(&output.error);

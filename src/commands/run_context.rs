@@ -118,6 +118,7 @@ pub(super) fn open_run(
         _ => teller.error(ROOT, format!("[{}] KeyboardInterrupt - teardown started", std::process::id())),
     });
     let interrupt = interrupt.context("cannot listen to signals")?;
+    discovery.set_interrupt(interrupt.clone());
     let runtime = PythonRuntime::new(Arc::clone(&discovery), &options.variables)
         .with_reporter(Arc::clone(&reporter))
         .with_interrupt(interrupt.clone());

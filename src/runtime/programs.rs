@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::execute::interrupt::Interrupt;
 use crate::execute::process;
 use crate::model::EnvVariables;
 use crate::model::runtime::{RuntimeVersion, RuntimeVersionRequirement};
@@ -47,6 +48,7 @@ pub struct OtherVersions(pub Vec<FoundProgram>);
 pub struct ProgramSearch<'a> {
     /// This process's own variables.
     pub host: &'a EnvVariables,
+    pub interrupt: &'a Interrupt,
 }
 
 impl ProgramSearch<'_> {
@@ -142,7 +144,7 @@ impl ProgramSearch<'_> {
         let answer = known.unwrap_or_else(|| {
             let answer = self.answer(runtime, path);
             let record = ProgramRecord { fingerprint, answer };
-            if let Some(file) = file {
+            if let Some(file) = file.filter(|_| !self.interrupt.requested()) {
                 // Without a writable cache the program is run again next time, which only costs time.
                 let _ = cache::write(&file, &record);
             }
@@ -154,7 +156,7 @@ impl ProgramSearch<'_> {
 
     fn answer(&self, runtime: &dyn Runtime, path: &Path) -> Option<String> {
         let arguments: Vec<&OsStr> = runtime.version_arguments().iter().map(OsStr::new).collect();
-        let answer = process::ask(path, &arguments, self.host).ok()?;
+        let answer = process::ask(path, &arguments, self.host, self.interrupt).ok()?;
         // Older programs print their version to stderr.
         let said = if answer.out.is_empty() { answer.error } else { answer.out };
         (answer.code == 0).then(|| String::from_utf8_lossy(&said).into_owned())
@@ -195,7 +197,7 @@ mod tests {
     fn find(root: &Path, requirement: &str) -> Option<PathBuf> {
         let host = host(root);
         let requirement = RuntimeVersionRequirement::parse(requirement).unwrap();
-        ProgramSearch { host: &host }
+        ProgramSearch { host: &host, interrupt: &Interrupt::default() }
             .find(named("node").unwrap(), Some(&requirement))
             .ok()
             .map(|program| program.executable)
@@ -267,7 +269,10 @@ mod tests {
         program(&root.path().join("home/.volta/tools/image/node/1/bin/node"), "v996.0.1");
         let host = host(root.path());
         let requirement = RuntimeVersionRequirement::parse("998").unwrap();
-        let others = ProgramSearch { host: &host }.find(named("node").unwrap(), Some(&requirement)).unwrap_err().0;
+        let others = ProgramSearch { host: &host, interrupt: &Interrupt::default() }
+            .find(named("node").unwrap(), Some(&requirement))
+            .unwrap_err()
+            .0;
         assert!(others.iter().any(|program| program.version.to_string() == "996.0.1"), "{others:?}");
     }
 
@@ -335,7 +340,8 @@ mod tests {
             fs::create_dir_all(link.parent().unwrap()).unwrap();
             std::os::unix::fs::symlink(&real, &link).unwrap();
             let requirement = RuntimeVersionRequirement::parse("998.1").unwrap();
-            let found = ProgramSearch { host: &host }.find(named(runtime).unwrap(), Some(&requirement));
+            let found = ProgramSearch { host: &host, interrupt: &Interrupt::default() }
+                .find(named(runtime).unwrap(), Some(&requirement));
             assert_eq!(found.map(|program| program.executable), Ok(link), "{runtime} of {variable} {path}");
         }
     }

@@ -52,21 +52,25 @@ pub fn capture(program: &Path, arguments: &[&OsStr], variables: &EnvVariables) -
 }
 
 /// Asks a program about itself, without input. It is killed, with all that it started, if it takes longer or
-/// writes more than any such program would.
+/// writes more than any such program would, or if the user interrupts.
 ///
 /// # Errors
 ///
 /// It cannot be started or read from, or was killed; the error contains the reason, but not the program's
 /// name.
-pub fn ask(program: &Path, arguments: &[&OsStr], variables: &EnvVariables) -> io::Result<Said> {
-    ask_within(program, arguments, variables, ANSWER_PATIENCE)
+pub fn ask(program: &Path, arguments: &[&OsStr], variables: &EnvVariables, interrupt: &Interrupt) -> io::Result<Said> {
+    let limits = Limits { interrupt: Some(interrupt), time: Some(ANSWER_PATIENCE), bytes: Some(LARGEST_ANSWER) };
+    ask_within(program, arguments, variables, limits)
 }
 
-fn ask_within(program: &Path, arguments: &[&OsStr], variables: &EnvVariables, time: Duration) -> io::Result<Said> {
+fn ask_within(program: &Path, arguments: &[&OsStr], variables: &EnvVariables, limits: Limits<'_>) -> io::Result<Said> {
+    if limits.interrupt.is_some_and(Interrupt::requested) {
+        return Err(io::ErrorKind::Interrupted.into());
+    }
     let mut spawn = Spawn::new(program, arguments.iter().copied(), variables.clone());
     // Not every command handles signals meanwhile, and one that is killed cannot.
     spawn.dies_with_parent = true;
-    run(spawn, Limits { time: Some(time), bytes: Some(LARGEST_ANSWER), ..Limits::default() })
+    run(spawn, limits)
 }
 
 /// Runs a helper program that may take long: it is killed, with all that it started, if the user interrupts.
@@ -223,7 +227,8 @@ mod tests {
     }
 
     fn ask_shell(script: &str, time: Duration) -> io::Result<Said> {
-        ask_within(Path::new("sh"), &[OsStr::new("-c"), OsStr::new(script)], &variables(), time)
+        let limits = Limits { time: Some(time), bytes: Some(LARGEST_ANSWER), ..Limits::default() };
+        ask_within(Path::new("sh"), &[OsStr::new("-c"), OsStr::new(script)], &variables(), limits)
     }
 
     #[test]
@@ -247,6 +252,15 @@ mod tests {
             let error = ask_shell(script, ANSWER_PATIENCE).unwrap_err();
             assert_eq!(error.to_string(), "it printed more than 16 MB");
         }
+    }
+
+    #[test]
+    fn nothing_is_asked_after_an_interrupt() {
+        let interrupt = Interrupt::default();
+        let ask = || ask(Path::new("true"), &[], &variables(), &interrupt);
+        assert_eq!(ask().unwrap().code, 0);
+        interrupt.request();
+        assert_eq!(ask().unwrap_err().kind(), io::ErrorKind::Interrupted);
     }
 
     #[test]

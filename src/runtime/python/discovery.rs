@@ -9,6 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::execute::interrupt::Interrupt;
 use crate::model::{EnvVariables, Interpreter, InterpreterLookup, PythonSpec};
 use crate::runtime::python::folder_guess;
 use crate::runtime::python::interpreter_cache::InterpreterCache;
@@ -47,6 +48,11 @@ impl PythonDiscovery {
         };
         discovery.host = discovery.find_host(own_executable);
         discovery
+    }
+
+    /// Makes an interrupt end queries, and prevent further ones.
+    pub fn set_interrupt(&self, interrupt: Interrupt) {
+        self.facts.set_interrupt(interrupt);
     }
 
     /// The facts about the interpreter at `path`; `None` if there is none or it does not run. The path need not be

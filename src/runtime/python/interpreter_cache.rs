@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
+use crate::execute::interrupt::Interrupt;
 use crate::execute::process;
 use crate::model::python_spec::canonical_machine;
 use crate::model::{EnvVariables, Interpreter};
@@ -37,6 +38,8 @@ type InterpreterAnswer = Arc<OnceLock<Option<Arc<Interpreter>>>>;
 pub struct InterpreterCache {
     folder: Option<PathBuf>,
     variables: EnvVariables,
+    /// Not set: signals still end this process.
+    interrupt: OnceLock<Interrupt>,
     /// By the queried path. The lock is not held while an interpreter runs.
     answers: Mutex<HashMap<PathBuf, InterpreterAnswer>>,
     /// Interpreters that had to be killed, and why.
@@ -57,9 +60,16 @@ impl InterpreterCache {
         Self {
             folder: cache::folder(&variables).map(|folder| folder.join(FOLDER)),
             variables,
+            interrupt: OnceLock::new(),
             answers: Mutex::default(),
             unanswered: Mutex::default(),
         }
+    }
+
+    /// Makes an interrupt end queries, and prevent further ones.
+    pub fn set_interrupt(&self, interrupt: Interrupt) {
+        // A command handles signals from one place only.
+        let _ = self.interrupt.set(interrupt);
     }
 
     /// The facts about the interpreter at `executable` (an absolute path); `None` if there is none or it does not run.
@@ -95,8 +105,9 @@ impl InterpreterCache {
     }
 
     fn query(&self, executable: &Path) -> Option<Interpreter> {
+        let interrupt = self.interrupt.get().cloned().unwrap_or_default();
         let arguments = ["-E", "-s", "-c", SCRIPT].map(OsStr::new);
-        let answer = match process::ask(executable, &arguments, &self.variables) {
+        let answer = match process::ask(executable, &arguments, &self.variables, &interrupt) {
             Ok(answer) => answer,
             Err(error) => {
                 if matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::FileTooLarge) {

@@ -21,7 +21,7 @@ pub fn obtain(means: &WheelSources<'_>, interpreter: &Interpreter) -> Result<Pat
         extract(wheel, unpacked, program)?;
         anyhow::ensure!(unpacked.join(PROGRAM).exists(), "the wheel of uv has no program in it");
         // A program that does not run here must not be used.
-        let output = process::ask(&unpacked.join(PROGRAM), &["--version".as_ref()], means.variables)?;
+        let output = process::ask(&unpacked.join(PROGRAM), &["--version".as_ref()], means.variables, means.interrupt)?;
         let name = wheel.file_name().unwrap_or_default().to_string_lossy();
         anyhow::ensure!(output.code == 0, "the uv of {name} does not run here");
         Ok(())
