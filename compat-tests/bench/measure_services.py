@@ -3,7 +3,7 @@
 
     start      ten services whose environments are built, in a folder that never served and in one that did: milliseconds
                from the start of `serve` until all have printed, beside the same ten started by nobody but this script
-    memory     PSS of the foreground `serve`, of the supervisor, and of keeper and shims, while those ten run
+    memory     PSS of the foreground `serve`, of the supervisor, and of shim forker and shims, while those ten run
     idle       processor time of all these in 30 s: with nothing but services, and with `alive`, `watch` and ports
     readiness  for each kind of probe: milliseconds from the fact until `serve` says so, for services that take their time
     flood      the longest that a service was held up when it writes 1,000,000 lines, one at a time and by the hundred
@@ -170,7 +170,7 @@ class Serving:
         others = {pid: int(parent) for pid, parent in found.items() if pid != self.process.pid}
         supervisors = [pid for pid, parent in others.items() if parent not in others]
         rest = [pid for pid in others if pid not in supervisors]
-        return {"serve": [self.process.pid], "supervisor": supervisors, "keeper and shims": rest}
+        return {"serve": [self.process.pid], "supervisor": supervisors, "shim forker and shims": rest}
 
 
 def print_figure(case, figure, limit=""):

@@ -59,7 +59,7 @@ fn state(projects: &Project, name: &str, file: &str) -> String {
     fs::read_to_string(projects.path(name).join(".tox/.envo").join(file)).expect("it is there")
 }
 
-/// Kills the supervisor, its keeper and its shims: what has its mark among its arguments.
+/// Kills the supervisor, its shim forker and its shims: what has its mark among its arguments.
 fn kill_supervisor(projects: &Project, name: &str) {
     let running = state(projects, name, "running");
     let mark = running.split(' ').next().expect("it has a mark");

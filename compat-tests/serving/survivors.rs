@@ -83,7 +83,7 @@ fn survivors(mut watched: Vec<Watched>) -> Vec<String> {
 struct Serving {
     client: Running,
     supervisor: Watched,
-    /// All processes of the service, and whatever else runs for the project: the shim, the keeper, the two above.
+    /// All processes of the service, and whatever else runs for the project: the shim, the shim forker, the two above.
     all: Vec<Watched>,
 }
 

@@ -398,7 +398,7 @@ fn the_shim_ends_everything_when_envo_is_gone() {
 }
 
 #[test]
-fn a_keeper_that_was_killed_is_replaced() {
+fn a_forker_that_was_killed_is_replaced() {
     let fixture = SupervisorFixture::new();
     let mut forker = shim::forker::ShimForker::start(forker_program("unused")).unwrap();
     forker.kill();

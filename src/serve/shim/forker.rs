@@ -26,7 +26,7 @@ use crate::serve::shim::instance_mark;
 use crate::serve::shim::unread_output::{ShimPipes, UnreadOutput};
 
 /// The hidden command, for a forker that replaces a killed one.
-pub const VERB: &str = "__keeper";
+pub const VERB: &str = "__shim_forker";
 
 /// How long the shims have to end their services when the supervisor is gone, before the forker ends the
 /// rest.
