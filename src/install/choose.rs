@@ -25,7 +25,7 @@ pub struct InstallTarget<'a> {
 }
 
 /// Chooses the installer of an environment. Reads pip's configuration files if uv may do the work, so call it only when
-/// something has to be installed. `uv` finds the program or explains why there is none; it may have to fetch it, so it
+/// something has to be installed. `uv` finds the program or explains why it cannot; it may have to fetch it, so it
 /// is called only if uv would do the work.
 pub fn installer(
     choice: InstallerChoice,
@@ -150,7 +150,7 @@ mod tests {
             pip_is_missing: false,
             variables: &variables,
         };
-        let uv = || if uv { Ok("/bin/uv".into()) } else { Err("there is none".to_owned()) };
+        let uv = || if uv { Ok("/bin/uv".into()) } else { Err("not found".to_owned()) };
         let installer = installer(choice, &installation(default_command), &target, uv)?;
         let command = installer.command(&InstallRequest::new("deps", vec!["a".to_owned()]));
         Ok((command.run.argv[0].clone(), command.note))
@@ -181,10 +181,10 @@ mod tests {
             let expected = ("python".to_owned(), Some(format!("pip installs, not uv: {reason}")));
             assert_eq!(chosen(choice, default_command, interpreter, true)?, expected);
         }
-        let expected = ("python".to_owned(), Some("pip installs, not uv: there is none".to_owned()));
+        let expected = ("python".to_owned(), Some("pip installs, not uv: not found".to_owned()));
         assert_eq!(chosen(InstallerChoice::Automatic, true, &new, false)?, expected);
         let missing = chosen(InstallerChoice::Uv, true, &new, false).map_err(|error| error.message);
-        assert_eq!(missing, Err("uv is chosen as the installer, but there is none".to_owned()));
+        assert_eq!(missing, Err("uv is chosen as the installer, but not found".to_owned()));
         Ok(())
     }
 

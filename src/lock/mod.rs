@@ -34,7 +34,7 @@ use crate::model::{Environment, ProjectSettings};
 /// The index, at the project's root.
 pub const INDEX: &str = "envo.lock";
 
-/// Another lock that already fixes the environment's contents, so that it has none of envo's; `None` if there is none.
+/// Another lock that already fixes the environment's contents, so that it has none of envo's; `None` if not found.
 pub fn has_its_own(environment: &Environment, project: &ProjectSettings) -> Option<String> {
     if environment.uv.as_ref().is_some_and(|uv| uv.sync.is_some()) {
         return Some("uv.lock says what it contains".to_owned());

@@ -55,7 +55,7 @@ impl PythonDiscovery {
         self.facts.set_interrupt(interrupt);
     }
 
-    /// The facts about the interpreter at `path`; `None` if there is none or it does not run. The path need not be
+    /// The facts about the interpreter at `path`; `None` if it is missing or does not run. The path need not be
     /// resolved; a shim means the program it would run.
     pub fn interpreter_at(&self, path: &Path) -> Option<Arc<Interpreter>> {
         let path = std::path::absolute(path).ok()?;

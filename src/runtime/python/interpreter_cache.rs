@@ -72,7 +72,7 @@ impl InterpreterCache {
         let _ = self.interrupt.set(interrupt);
     }
 
-    /// The facts about the interpreter at `executable` (an absolute path); `None` if there is none or it does not run.
+    /// The facts about the interpreter at `executable` (an absolute path); `None` if it is missing or does not run.
     pub fn of(&self, executable: &Path) -> Option<Arc<Interpreter>> {
         let answer = {
             let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);

@@ -249,7 +249,7 @@ impl PythonRuntime {
     }
 
     /// Has uv install an interpreter for the first of `specs` that it can, and finds it. `tell` is called with it
-    /// before uv is started; `uv` finds the program, or explains why there is none.
+    /// before uv is started; `uv` finds the program, or explains why it cannot.
     pub fn install_interpreter(
         &self,
         specs: &[String],

@@ -81,7 +81,7 @@ impl WheelTree {
         Ok(format!("{stem}-{}-{}.{:09}", metadata.len(), metadata.mtime(), metadata.mtime_nsec()))
     }
 
-    /// The tree stored in `file`; `None` if there is none, or it is damaged.
+    /// The tree stored in `file`; `None` if it is missing or damaged.
     pub fn read(file: &Path) -> Option<Self> {
         let bytes = std::fs::read(file).ok()?;
         let (rest, checksum) = bytes.split_last_chunk()?;

@@ -29,7 +29,7 @@ const ALGORITHMS: [(&str, DigestAlgorithm); 3] =
     [("sha512-", DigestAlgorithm::Sha512), ("sha384-", DigestAlgorithm::Sha384), ("sha256-", DigestAlgorithm::Sha256)];
 
 impl PublishedFile {
-    /// The strongest hash in `dist`; `None` if there is none.
+    /// The strongest hash in `dist`; `None` if not found.
     pub fn of(dist: &Value) -> Option<Self> {
         let words = dist["integrity"].as_str().unwrap_or_default();
         for (prefix, algorithm) in ALGORITHMS {
