@@ -122,7 +122,7 @@ fn what_became_of_keys_of_older_versions_is_said() {
     let ini = "[tox]\nisolated_build = true\n[testenv]\nwhitelist_externals = x\nskipdist = true\n";
     let outcome = Project::new().ini(ini).run(["config", "--check"]);
     let outcome =
-        outcome.explains("tox 4 always builds in an environment of its own").explains("`allowlist_externals`");
+        outcome.explains("tox 4 always builds in a separate environment").explains("`allowlist_externals`");
     outcome.explains("did you mean `skipsdist`, a key of the project?");
 }
 
