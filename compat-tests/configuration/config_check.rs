@@ -121,8 +121,7 @@ fn a_reference_that_is_misspelt_is_told_and_other_braces_are_left_alone() {
 fn what_became_of_keys_of_older_versions_is_said() {
     let ini = "[tox]\nisolated_build = true\n[testenv]\nwhitelist_externals = x\nskipdist = true\n";
     let outcome = Project::new().ini(ini).run(["config", "--check"]);
-    let outcome =
-        outcome.explains("tox 4 always builds in a separate environment").explains("`allowlist_externals`");
+    let outcome = outcome.explains("tox 4 always builds in a separate environment").explains("`allowlist_externals`");
     outcome.explains("did you mean `skipsdist`, a key of the project?");
 }
 
