@@ -73,13 +73,14 @@ impl ErrorContext {
         error.hints.extend(self.remedy.lines().map(str::to_owned));
         // Some folders of an environment come from the project's keys.
         let of_project = || settings.location_of(settings.core(), &self.key).ok().flatten();
-        match settings.written_at(environment, &self.key) {
-            None if let Some(location) = of_project() => settings.at_value(error, Some(location)),
-            location => {
-                error.trail.push(format!("{environment}.{}", self.key));
-                settings.at_value(error, location)
-            }
+        let location = settings.written_at(environment, &self.key);
+        if location.is_none()
+            && let Some(location) = of_project()
+        {
+            return settings.at_value(error, Some(location));
         }
+        error.trail.push(format!("{environment}.{}", self.key));
+        settings.at_value(error, location)
     }
 }
 
