@@ -165,7 +165,7 @@ pub(super) fn open_journal(plan: &Plan, discovery: &PythonDiscovery) -> Journal 
         for name in std::iter::once(packaging.package_environment.clone()).chain(wheel_environment) {
             journal.environment(&name);
         }
-        // Where its wheel is built was worked out from these interpreters, which tox writes down whoever runs.
+        // Where its wheel is built was worked out from these interpreters, which tox records for every command.
         if matches!(packaging.kind, PackageKind::Wheel | PackageKind::SdistWheel)
             && plan.settings.written_at(&entry.name, "wheel_build_env").is_none()
         {
