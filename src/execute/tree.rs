@@ -94,10 +94,7 @@ pub fn argument_after(pid: u32, argument: &str) -> Option<OsString> {
 /// When the process was started, in ticks since the system was: together with its number it identifies one
 /// process. `None`: there is no such process.
 pub fn start_time(pid: u32) -> Option<u64> {
-    let status = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
-    let after_name = status.iter().rposition(|byte| *byte == b')')? + 1;
-    let mut fields = status[after_name..].split(|byte| *byte == b' ').filter(|field| !field.is_empty());
-    std::str::from_utf8(fields.nth(19)?).ok()?.parse().ok()
+    numeric_field(pid, 19)
 }
 
 /// The resource usage of processes.
@@ -132,9 +129,9 @@ pub fn usage_below(roots: &[u32]) -> Vec<Option<ProcessUsage>> {
 
 fn usage(pid: u32) -> Option<ProcessUsage> {
     let status = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
-    let after_name = status.iter().rposition(|byte| *byte == b')')? + 1;
-    let fields: Vec<&str> = std::str::from_utf8(&status[after_name..]).ok()?.split_ascii_whitespace().collect();
-    let number = |at: usize| fields.get(at).and_then(|text| text.parse::<u64>().ok());
+    let fields: Vec<&[u8]> = status_fields(&status)?.collect();
+    let number =
+        |at: usize| fields.get(at).and_then(|text| std::str::from_utf8(text).ok()?.trim_end().parse::<u64>().ok());
     let ticks: u64 = (11..15).filter_map(number).sum();
     let ticks_per_second = rustix::param::clock_ticks_per_second().max(1);
     let page = rustix::param::page_size() as u64;
@@ -152,9 +149,7 @@ pub fn is_running(pid: u32) -> bool {
 /// Whether a signal has stopped the process, until it is continued.
 pub fn is_stopped(pid: u32) -> bool {
     let status = std::fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // After the name, which may contain any character.
-    let state = status.iter().rposition(|byte| *byte == b')').and_then(|end| status.get(end + 2));
-    matches!(state, Some(b'T' | b't'))
+    matches!(status_fields(&status).and_then(|mut fields| fields.next()), Some(b"T" | b"t"))
 }
 
 /// Waits until `survivors` returns no process, at most for this time.
@@ -175,6 +170,18 @@ pub fn signal_descendants(root: u32, signal: Signal) {
         // A process that has ended in the meantime needs no signal.
         let _ = rustix::process::kill_process(pid, signal);
     }
+}
+
+/// Kills all descendants of the process `root` and all members of its process group, but not itself, and waits
+/// until they are gone.
+pub fn kill_below(root: u32) {
+    let survivors = || {
+        let mut found = descendants(root);
+        found.extend(processes().into_iter().map(|(pid, _)| pid).filter(|pid| is_in_group(*pid, root)));
+        found.retain(|pid| *pid != root);
+        found
+    };
+    end(&survivors, Duration::ZERO);
 }
 
 /// Ends every process that `survivors` returns, repeatedly until it returns none: SIGTERM first, SIGKILL
@@ -206,6 +213,23 @@ pub fn end(survivors: &dyn Fn() -> Vec<u32>, patience: Duration) {
 pub fn end_descendants(patience: Duration) {
     let own = std::process::id();
     end(&|| descendants(own).split_off(1), patience);
+}
+
+fn is_in_group(pid: u32, group: u32) -> bool {
+    // The system's own threads have the group 0, which `getpgid` of rustix does not expect.
+    numeric_field(pid, 2) == Some(u64::from(group))
+}
+
+/// The field `at` of `/proc/PID/stat`, counted from the state of the process, which is the first after its name.
+fn numeric_field(pid: u32, at: usize) -> Option<u64> {
+    let status = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
+    std::str::from_utf8(status_fields(&status)?.nth(at)?).ok()?.parse().ok()
+}
+
+/// What follows the name in a `/proc/PID/stat` line: `PID (NAME) STATE PARENT GROUP …`; the name may contain any character.
+fn status_fields(status: &[u8]) -> Option<impl Iterator<Item = &[u8]>> {
+    let after_name = status.iter().rposition(|byte| *byte == b')')? + 1;
+    Some(status[after_name..].split(|byte| *byte == b' ').filter(|field| !field.is_empty()))
 }
 
 fn to_pid(pid: u32) -> Option<Pid> {
@@ -283,10 +307,9 @@ fn processes() -> Vec<(u32, u32)> {
         .collect()
 }
 
-/// The parent in a `/proc/PID/stat` line: `PID (NAME) STATE PARENT …`; the name may contain any character.
+/// The parent in a `/proc/PID/stat` line, unless the process has ended.
 fn parent(status: &[u8]) -> Option<u32> {
-    let after_name = status.iter().rposition(|byte| *byte == b')')? + 1;
-    let mut fields = status[after_name..].split(|byte| *byte == b' ').filter(|field| !field.is_empty());
+    let mut fields = status_fields(status)?;
     if matches!(fields.next()?, b"Z" | b"X") {
         return None;
     }

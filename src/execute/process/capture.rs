@@ -119,8 +119,10 @@ fn run(spawn: Spawn, limits: Limits<'_>) -> io::Result<Said> {
     let mut child = spawn.start()?;
     let read = read_to_end(&mut child, limits);
     if read.is_err() {
-        // The child is not reaped yet, so its number and its group are still its own.
-        tree::signal_descendants(child.id(), Signal::KILL);
+        // The child is not reaped yet, so its number and its group are still its own. Stopped, it starts nothing
+        // more while what it has started is ended: nothing may be left when the caller goes on.
+        child.signal_group(Signal::STOP)?;
+        tree::kill_below(child.id());
         child.signal_group(Signal::KILL)?;
     }
     let code = child.reap()?;
@@ -244,6 +246,31 @@ mod tests {
             (error.kind(), error.to_string().as_str()),
             (io::ErrorKind::TimedOut, "it did not end within 0 seconds")
         );
+    }
+
+    #[test]
+    fn what_a_killed_program_has_started_is_gone_when_its_caller_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let started = folder.path().join("started");
+        // One stays in the program's group without its parent, one leaves the group.
+        let script = format!("(sleep 600 & echo $! >>{0}); setsid sleep 600 & echo $! >>{0}; wait", started.display());
+        let mut spawn = Spawn::new(Path::new("sh"), ["-c".as_ref(), OsStr::new(&script)], variables());
+        spawn.stdout = ChildOutput::Null;
+        let interrupt = Interrupt::default();
+        let error = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let written = || std::fs::read_to_string(&started).unwrap_or_default().lines().count() == 2;
+                while !written() {
+                    std::thread::yield_now();
+                }
+                interrupt.request();
+            });
+            finish_or_kill(spawn, &interrupt).unwrap_err()
+        });
+        assert_eq!(error.kind(), io::ErrorKind::Interrupted);
+        let left = std::fs::read_to_string(&started).unwrap();
+        let left: Vec<&str> = left.lines().filter(|pid| tree::is_running(pid.parse().unwrap())).collect();
+        assert_eq!(left, [""; 0]);
     }
 
     #[test]
