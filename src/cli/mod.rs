@@ -156,7 +156,7 @@ pub fn parse(arguments: &[OsString], surroundings: ProcessContext) -> Result<Par
     }
 }
 
-/// Handles `help COMMAND`, `version` and `-V`, which tox does not have.
+/// Handles `help COMMAND` and `version`, which tox does not have.
 fn describe_request(
     own: &[String],
     program: &str,
@@ -165,7 +165,7 @@ fn describe_request(
 ) -> Option<ParsedCommandLine> {
     let words: Vec<&str> = own.iter().map(String::as_str).collect();
     let (kind, text) = match words.as_slice() {
-        ["version" | "-V"] => (HelpRequest::Version, version::text(program)),
+        ["version"] => (HelpRequest::Version, version::text(program)),
         ["help", "version"] => return describe_request(&["version".to_owned()], program, arguments, surroundings),
         ["help", name] => {
             let word = CommandWord::find(name)?;
@@ -178,7 +178,7 @@ fn describe_request(
 }
 
 fn answer(kind: HelpRequest, text: String, arguments: &[OsString], surroundings: ProcessContext) -> ParsedCommandLine {
-    let asks = |word: &&OsString| ["-h", "--help", "--version"].iter().any(|one| *one == word.as_os_str());
+    let asks = |word: &&OsString| ["-h", "--help", "-V", "--version"].iter().any(|one| *one == word.as_os_str());
     let end = arguments.iter().position(|word| word == "--").unwrap_or(arguments.len());
     let rest: Vec<OsString> = arguments[..end].iter().filter(|word| !asks(word)).cloned().collect();
     // If the words still request help or version, possibly abbreviated, the options are not needed.
@@ -191,7 +191,7 @@ fn answer(kind: HelpRequest, text: String, arguments: &[OsString], surroundings:
 }
 
 /// `tox` if called through a link of that name, else `envo`.
-fn program_name(argument: Option<&OsString>) -> &'static str {
+pub fn program_name(argument: Option<&OsString>) -> &'static str {
     let stem = argument.map(Path::new).and_then(Path::file_stem);
     if stem.is_some_and(|stem| stem == "tox") { "tox" } else { "envo" }
 }

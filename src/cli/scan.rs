@@ -99,6 +99,58 @@ pub fn scan(definition: &Command, words: &[String]) -> Result<ScannedCommandLine
     Ok(result)
 }
 
+/// What may follow the words of an unfinished command line.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct NextWord {
+    /// The id of the option of which the word may be a value.
+    pub option: Option<String>,
+    /// Whether the option has no value yet and needs one.
+    pub must_be_value: bool,
+    /// The number of positional values so far.
+    pub positionals: usize,
+}
+
+/// What may follow `words`, which do not include the command word.
+pub fn next_word(definition: &Command, words: &[String]) -> NextWord {
+    let known = OptionSpellings::of(definition);
+    let mut next = NextWord::default();
+    for word in words {
+        let option = match known.classify(word) {
+            Ok(ArgumentKind::Value) if next.option.is_some() => {
+                let stays = next.option.take().filter(|id| known.takes_many(id));
+                (next.option, next.must_be_value) = (stays, false);
+                continue;
+            }
+            Ok(ArgumentKind::Value) => {
+                next.positionals += 1;
+                continue;
+            }
+            Ok(ArgumentKind::Option { at, attached: None }) => Some(&known.options[at]),
+            // `-rve`: the last letter may have a value.
+            Ok(ArgumentKind::Option { at, attached: Some(rest) }) if known.options[at].arity == Arity::None => {
+                rest.chars().next_back().and_then(|letter| known.exact(&format!("-{letter}")))
+            }
+            _ => None,
+        };
+        let option = option.filter(|option| option.arity != Arity::None);
+        next.must_be_value = option.is_some_and(|option| option.arity != Arity::Optional);
+        next.option = option.map(|option| option.id.clone());
+    }
+    next
+}
+
+/// The option whose value is part of `word`, as in `--env=a` or `-ea`, and where the value begins.
+pub fn attached_value(definition: &Command, word: &str) -> Option<(String, usize)> {
+    let known = OptionSpellings::of(definition);
+    match known.classify(word) {
+        Ok(ArgumentKind::Option { at, attached: Some(value) }) if known.options[at].arity != Arity::None => {
+            let value = if word.starts_with("--") { value.as_str() } else { value.trim_start_matches('=') };
+            Some((known.options[at].id.clone(), word.len() - value.len()))
+        }
+        _ => None,
+    }
+}
+
 /// The number of values of an option.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Arity {
@@ -125,6 +177,7 @@ impl Arity {
 
 /// An option by one of its spellings.
 struct SpelledOption {
+    id: String,
     text: String,
     arity: Arity,
     request: Option<HelpRequest>,
@@ -162,10 +215,20 @@ impl OptionSpellings {
                 _ => None,
             };
             let (arity, display) = (Arity::of(argument), texts.join("/"));
-            let spelled = |text| SpelledOption { text, arity, request, display: display.clone() };
+            let spelled = |text| SpelledOption {
+                id: argument.get_id().to_string(),
+                text,
+                arity,
+                request,
+                display: display.clone(),
+            };
             result.options.extend(texts.into_iter().map(spelled));
         }
         result
+    }
+
+    fn takes_many(&self, id: &str) -> bool {
+        self.options.iter().any(|option| option.id == id && option.arity == Arity::Many)
     }
 
     fn exact(&self, text: &str) -> Option<&SpelledOption> {

@@ -391,3 +391,18 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn help_and_version_may_be_words() {
+    let shown = |line: &str| match parse_line(line, surroundings(&[])) {
+        Ok(ParsedCommandLine::Show(answer)) => answer.text,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(shown("version"), shown("--version"));
+    assert_eq!(shown("-V"), shown("--version"));
+    assert_eq!(shown("run -V"), shown("--version"));
+    assert_eq!(shown("help"), shown("--help"));
+    assert_eq!(shown("help run"), shown("run --help"));
+    assert_eq!(shown("help p"), shown("run-parallel -h"));
+    assert_eq!(shown("help version"), shown("version"));
+}

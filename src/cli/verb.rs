@@ -263,7 +263,10 @@ impl Verb {
                  vulnerability is known, and with an error if a package could not be looked up."
             }
             Self::Sbom => "Writes the locked packages as a CycloneDX document (JSON) to standard output or a file.",
-            Self::Completion => "Prints a completion script for bash, zsh, fish or powershell.",
+            Self::Completion => {
+                "Prints a completion script for bash, zsh, fish or powershell. In the first three, it also completes the names \
+                 in the configuration: environments, services, labels, factors and profiles."
+            }
         }
     }
 
@@ -336,6 +339,7 @@ impl Verb {
             Self::Completion => &[
                 ("completion bash > ~/.envo.bash", "then in ~/.bashrc: . ~/.envo.bash"),
                 ("completion zsh > _envo", "in a folder of $fpath"),
+                ("completion fish > ~/.config/fish/completions/envo.fish", ""),
             ],
         }
     }

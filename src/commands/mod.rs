@@ -1,6 +1,7 @@
 //! Runs the verb of the command line; one file per verb.
 
 pub mod audit;
+mod complete;
 pub mod completion;
 pub mod config;
 mod config_check;
@@ -60,6 +61,10 @@ const ROOT: &str = "ROOT";
 
 /// Parses the command line, runs the verb and returns the exit code for the shell.
 pub fn main(arguments: Vec<OsString>) -> u8 {
+    if arguments.get(1).is_some_and(|word| word == crate::cli::completion::VERB) {
+        complete::execute(&arguments);
+        return exit_code::to_shell(exit_code::OK);
+    }
     let code = match parse(&arguments, ProcessContext::read()) {
         Ok(ParsedCommandLine::Run(resolved)) => run(*resolved),
         Ok(ParsedCommandLine::Show(answer)) => {

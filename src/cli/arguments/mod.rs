@@ -8,7 +8,7 @@ mod options;
 mod shapes;
 
 pub use locks::{GRAPH_FORMATS, TABLE_FORMATS};
-pub use options::{COLORS, DEPENDS_FORMATS, REPORTS, RUNNERS, SHELLS};
+pub use options::{COLORS, DEPENDS_FORMATS, IMPORT_KINDS, REPORTS, RUNNERS, SHELLS};
 
 use clap::{Arg, Command};
 

@@ -29,6 +29,9 @@ pub const COLORS: [&str; 17] = [
 /// The shells that `completion` supports.
 pub const SHELLS: [&str; 4] = ["bash", "zsh", "fish", "powershell"];
 
+/// What `import` converts.
+pub const IMPORT_KINDS: [&str; 6] = ["procfile", "compose", "pipenv", "poetry", "pdm", "pip-tools"];
+
 /// The output formats of `depends`.
 pub const DEPENDS_FORMATS: [&str; 4] = ["tree", "mermaid", "dot", "json"];
 
@@ -355,7 +358,7 @@ pub fn general() -> Vec<Arg> {
             .hide_possible_values(true),
         value("exit_and_dump_after", "seconds", "accepted for compatibility with tox; has no effect")
             .long("exit-and-dump-after"),
-        flag("version", "show the version and exit").long("version"),
+        flag("version", "show the version and exit").short('V').long("version"),
         flag("help", "show this help and exit").short('h').long("help"),
     ];
     under("General", arguments)
