@@ -3,7 +3,7 @@
 //!
 //! The folders show the data flow, and dependencies point one way along it:
 //! arguments ([`cli`]) → configuration files ([`source`]) → lazily resolved settings ([`settings`]) → plain typed values
-//! ([`model`]) → selection and order ([`plan`]) → building environments ([`runtime`], [`install`], [`builder`]) → running
+//! ([`model`]) → selection and order ([`plan`]) → building environments ([`runtime`], [`install`], [`builder`]) or locking them ([`lock`]) → running
 //! ([`execute`]) or serving ([`serve`]) → output ([`report`]). [`commands`] has one file per verb and is the only module
 //! that knows all steps.
 
@@ -24,6 +24,7 @@ pub mod factor;
 pub mod import;
 pub mod install;
 pub mod lock;
+pub mod lockfile;
 pub mod model;
 pub mod os_text;
 pub mod package;

@@ -12,12 +12,12 @@ use crate::builder::installation::Installing;
 use crate::env_error::EnvError;
 use crate::error::ConfigError;
 use crate::install::InstallRequest;
-use crate::lock::document::{LockDocument, LockedPackage};
-use crate::lock::error::LockError;
-use crate::lock::index::{LockIndexEntry, lock_path};
-use crate::lock::inputs::{LockInputReader, LockInputs};
-use crate::lock::lines;
-use crate::lock::{self};
+use crate::lockfile;
+use crate::lockfile::document::{LockDocument, LockedPackage};
+use crate::lockfile::error::LockError;
+use crate::lockfile::index::{LockIndexEntry, lock_path};
+use crate::lockfile::inputs::{LockInputReader, LockInputs};
+use crate::lockfile::lines;
 use crate::model::pep508::canonical_name;
 use crate::model::pep508::evaluate::MarkerEnvironment;
 use crate::model::{Interpreter, ProjectSettings};
@@ -32,7 +32,7 @@ const SEEDS: [&str; 3] = ["pip", "setuptools", "wheel"];
 
 /// Whether the environment is filled from one of envo's locks.
 pub fn applies(env: &EnvBuilder) -> bool {
-    env.run.locks.is_some() && lock::has_its_own(&env.environment, &env.run.project).is_none()
+    env.run.locks.is_some() && lockfile::has_its_own(&env.environment, &env.run.project).is_none()
 }
 
 /// The environment's lock entry, checked to be up to date; `None` if [`applies`] is false.
@@ -45,7 +45,8 @@ pub fn entry<'s>(env: &'s EnvBuilder, created: &CreatedEnv) -> Result<Option<&'s
     let reading = LockInputReader { project, variables: &created.session.variables };
     let mut inputs = LockInputs::read(environment, reading)?;
     add_languages(env, &mut inputs)?;
-    let entry = lock::verify::verify(project, index, &environment.name, &inputs.inputs).map_err(ConfigError::from)?;
+    let entry =
+        lockfile::verify::verify(project, index, &environment.name, &inputs.inputs).map_err(ConfigError::from)?;
     Ok(Some(entry))
 }
 
@@ -192,7 +193,7 @@ impl LockedInstallation<'_> {
         };
         let of_uv = InstallRequest::new("locked", words(self.file));
         let folder = self.file.parent().unwrap_or(Path::new("."));
-        lock::verify::verify_local(self.packages, folder).map_err(ConfigError::from)?;
+        lockfile::verify::verify_local(self.packages, folder).map_err(ConfigError::from)?;
         let mut of_pip = Vec::new();
         // pip checks the hashes of all lines of a file or of none.
         let (hashed, others) = lines::of(self.packages, folder);
@@ -215,7 +216,7 @@ impl LockedInstallation<'_> {
 
     /// The hint printed below an installer's own output.
     fn unavailable(&self, project: &ProjectSettings) -> String {
-        let file = lock::verify::shown_path(project, self.file);
+        let file = lockfile::verify::shown_path(project, self.file);
         format!(
             "what is locked could not be installed, as is said above; {file} has the address and hash of each file, and \
              where one is gone or another one by now, `envo update NAME` locks a newer one"

@@ -17,10 +17,10 @@ use crate::install::groups;
 use crate::install::plan::{InstallConditions, RecordForm};
 use crate::install::pylock::Pylock;
 use crate::install::script::{self, ScriptMetadata};
-use crate::lock::index::LockIndex;
-use crate::lock::inputs::{LockInputReader, LockInputs};
-use crate::lock::verify;
-use crate::lock::{self};
+use crate::lockfile;
+use crate::lockfile::index::LockIndex;
+use crate::lockfile::inputs::{LockInputReader, LockInputs};
+use crate::lockfile::verify;
 use crate::model::environment::ScriptSource;
 use crate::model::python_pattern;
 use crate::model::requirements::RequirementText;
@@ -218,7 +218,7 @@ fn lock_of_envo(
     variables: &EnvVariables,
 ) -> Result<(), EnvError> {
     let Some(index) = project.locks else { return Ok(()) };
-    if lock::has_its_own(environment, project.project).is_some() {
+    if lockfile::has_its_own(environment, project.project).is_some() {
         return Ok(());
     }
     // The inputs of other runtimes' locks depend on their programs.

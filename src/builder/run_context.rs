@@ -16,7 +16,7 @@ use crate::event::{Reporter, RunEvent};
 use crate::execute::interrupt::Interrupt;
 use crate::execute::process::ProcessGrouping;
 use crate::install::choose;
-use crate::lock::index::LockIndex;
+use crate::lockfile::index::LockIndex;
 use crate::model::environment::InstallerChoice;
 use crate::model::{EnvVariables, Interpreter, InterpreterLookup, ProjectSettings};
 use crate::report::observers::Observers;

@@ -6,7 +6,7 @@ use crate::builder::installation::Installing;
 use crate::builder::locked_contents;
 use crate::builder::preconditions::{about_script, script_metadata};
 use crate::env_error::EnvError;
-use crate::lock::index::LockIndexEntry;
+use crate::lockfile::index::LockIndexEntry;
 use crate::model::environment::ScriptSource;
 use crate::model::requirements::RequirementText;
 

@@ -6,7 +6,8 @@ use anyhow::{Context as _, Result};
 use serde_json::{Map, Value as Json};
 
 use crate::cli::options::{ConfigFormat, EnvironmentChoice, Options};
-use crate::commands::{ProgressDisplay, ROOT, open_plan};
+use crate::commands::open_plan;
+use crate::commands::{ProgressDisplay, ROOT};
 use crate::error::ConfigError;
 use crate::exit_code;
 use crate::model::Runner;

@@ -14,7 +14,7 @@ use crate::commands::open_plan;
 use crate::error::ConfigError;
 use crate::error::frame;
 use crate::exit_code;
-use crate::lock::index::LockIndex;
+use crate::lockfile::index::LockIndex;
 use crate::model::{Environment, ProjectSettings};
 use crate::plan::provision::is_provided;
 use crate::plan::{DefinedEnv, Plan};

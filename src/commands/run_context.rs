@@ -11,7 +11,7 @@ use crate::error::ConfigError;
 use crate::event::Reporter;
 use crate::execute::interrupt::Interrupt;
 use crate::execute::process::ProcessGrouping;
-use crate::lock::index::LockIndex;
+use crate::lockfile::index::LockIndex;
 use crate::model::InterpreterLookup as _;
 use crate::model::environment::{InstallerChoice, PackageKind};
 use crate::plan::Plan;

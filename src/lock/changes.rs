@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::lock::document::LockDocument;
+use crate::lockfile::document::LockDocument;
 
 pub const HEAD: [&str; 4] = ["ENVIRONMENT", "PACKAGE", "BEFORE", "NOW"];
 
@@ -34,7 +34,7 @@ fn versions(document: &LockDocument) -> BTreeMap<String, BTreeSet<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lock::document::LockedPackage;
+    use crate::lockfile::document::LockedPackage;
 
     fn document(packages: &[(&str, &str)]) -> LockDocument {
         let package = |(name, version): &(&str, &str)| LockedPackage {

@@ -7,8 +7,8 @@ use std::rc::Rc;
 
 use serde_json::{Value, json};
 
-use crate::lock::document::LockDocument;
 use crate::lock::ecosystems::{EcosystemContents, PackageKey};
+use crate::lockfile::document::LockDocument;
 use crate::model::pep508::{Requirement, canonical_name};
 use crate::model::runtime::DEFAULT;
 use crate::package::CoreMetadata;
@@ -219,7 +219,7 @@ pub fn edges_of_installed(site_packages: &Path) -> PackageEdges {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lock::document::LockedPackage;
+    use crate::lockfile::document::LockedPackage;
 
     fn graph() -> PackageGraph {
         let package = |(name, version): (&str, &str)| LockedPackage {
@@ -233,6 +233,18 @@ mod tests {
         let text = "certifi==1   # via -c /tmp/pins.txt, requests\nidna==3 ; x == '1'  # via requests, trustme\n\
                     requests==2  # via -r - (stdin), trustme\ntrustme==1\n";
         PackageGraph::new("py", &document, &edges_of_annotations(text))
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_graph_of_any_lock_is_plain_text(name in "[a-z.]{0,3}(\r|\t|\u{1b}\\[2J|\u{202e}|\u{7}|\u{0}|[a-z])?", version in "[0-9]?(\r|\u{1b}\\[2J|\u{202e}|\n)?") {
+            let package = LockedPackage { name, version: Some(version), ..LockedPackage::default() };
+            let text = LockDocument { packages: vec![package], ..LockDocument::default() }.text();
+            if let Ok(read) = LockDocument::parse(&text) {
+                let graph = PackageGraph::new("a", &read, &Vec::new());
+                proptest::prop_assert!(!graph.tree().replace('\n', "").contains(crate::python_text::misleads));
+            }
+        }
     }
 
     #[test]

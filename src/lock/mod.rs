@@ -1,49 +1,31 @@
-//! Locks the exact contents of environments, so that they are the same on every machine and next year. A lock is a
-//! standard file (PEP 751) per Python environment below `locks/`; `envo.lock` is the index of them, one line per
-//! environment, so that two branches that lock different environments merge without a conflict.
+//! Makes and inspects the locks of a project: everything that `envo lock`, `update`, `graph`, `sbom`, `outdated` and
+//! `audit` decide. The files themselves belong to [`crate::lockfile`]; the verbs only show the results.
 //!
-//! This module collects the inputs of a lock ([`inputs`]), runs a resolver ([`resolve`]), normalises and writes the
-//! result ([`document`]), and checks whether a lock is up to date ([`verify`]). It must not install anything: `builder`
-//! does that.
-//! <https://packaging.python.org/en/latest/specifications/pylock-toml/>
+//! [`ProjectLocks`] is the project with its locks. [`job`] resolves and writes ([`resolve`] runs a resolver, [`prune`]
+//! removes what no platform needs), [`check`] compares, and [`ecosystems`] does the same for the locks of other languages.
 
+pub mod audit;
 pub mod changes;
-pub mod document;
+pub mod check;
+pub mod dependencies;
 pub mod ecosystems;
-pub mod error;
 pub mod graph;
-pub mod index;
-pub mod inputs;
+pub mod job;
 pub mod licences;
-pub mod lines;
-pub mod name;
 mod origins;
 pub mod osv;
+pub mod outdated;
+mod project;
 pub mod prune;
-pub mod resolve;
+mod resolve;
 pub mod sbom;
 pub mod service;
 mod severity;
-pub mod target;
-pub mod verify;
-pub mod write;
+
+pub use crate::lock::project::{LockableEnv, ProjectLocks, names_none};
 
 use crate::bounded;
-use crate::model::{Environment, ProjectSettings};
-
-/// The index, at the project's root.
-pub const INDEX: &str = "envo.lock";
-
-/// Another lock that already fixes the environment's contents, so that it has none of envo's; `None` if not found.
-pub fn has_its_own(environment: &Environment, project: &ProjectSettings) -> Option<String> {
-    if environment.uv.as_ref().is_some_and(|uv| uv.sync.is_some()) {
-        return Some("uv.lock says what it contains".to_owned());
-    }
-    let pylock = &environment.dependencies.pylock;
-    let own = index::lock_path(project, &environment.name);
-    (!pylock.is_empty() && project.package_root.join(pylock) != own)
-        .then(|| format!("`pylock = {pylock}` says what it contains"))
-}
+use crate::model::ProjectSettings;
 
 /// The project's name in `pyproject.toml`.
 pub fn project_name(project: &ProjectSettings) -> Option<String> {

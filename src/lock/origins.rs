@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::bounded;
-use crate::lock::error::RequirementOrigin;
-use crate::lock::inputs::LockInputs;
+use crate::lockfile::error::RequirementOrigin;
+use crate::lockfile::inputs::LockInputs;
 use crate::model::ProjectSettings;
 use crate::model::pep508::{Requirement, canonical_name};
 
@@ -95,7 +95,7 @@ fn candidates(line: &str) -> Vec<&str> {
 mod tests {
     use super::*;
     use crate::install::InstallRequest;
-    use crate::lock::inputs::LockInput;
+    use crate::lockfile::inputs::LockInput;
 
     #[test]
     fn lines_are_found_in_the_configuration_and_in_files_it_names() {

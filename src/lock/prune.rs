@@ -6,8 +6,8 @@ use std::str::FromStr;
 
 use pep440_rs::{Version, VersionSpecifier};
 
-use crate::lock::document::{LockDocument, LockedFile, last_part};
-use crate::lock::target::LockTarget;
+use crate::lockfile::document::{LockDocument, LockedFile, last_part};
+use crate::lockfile::target::LockTarget;
 use crate::model::pep508::{Marker, MarkerPart, Operand};
 
 /// A platform that a lock is for: `linux`, `macos`, `windows`, or a triple such as `aarch64-apple-darwin`.
@@ -243,7 +243,7 @@ impl<'a> WheelTags<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lock::document::LockedPackage;
+    use crate::lockfile::document::LockedPackage;
 
     fn target() -> LockTarget {
         LockTarget { specs: Vec::new(), version: (3, 11), exact: true, cpython: true }

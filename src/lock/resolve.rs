@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 use crate::execute::interrupt::Interrupt;
 use crate::execute::process::{self, ChildInput, ChildOutput, Spawn};
 use crate::install::uv_lock::UvLockCommand;
-use crate::lock::document::{LockDocument, LockedPackage, LockedSource, plain};
-use crate::lock::error::LockError;
-use crate::lock::inputs::{LockInputs, without_credentials};
 use crate::lock::origins;
 use crate::lock::prune::{LockPlatform, without_useless_wheels};
-use crate::lock::target::LockTarget;
+use crate::lockfile::document::{LockDocument, LockedPackage, LockedSource, plain};
+use crate::lockfile::error::LockError;
+use crate::lockfile::inputs::{LockInputs, without_credentials};
+use crate::lockfile::target::LockTarget;
 use crate::model::{EnvVariables, ProjectSettings};
 use crate::scratch::Scratch;
 
@@ -309,7 +309,7 @@ fn pins_of(before: &LockDocument) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lock::document;
+    use crate::lockfile::document;
 
     #[test]
     fn a_package_is_said_to_come_from_the_index_that_has_it() {

@@ -5,28 +5,70 @@
 
 use std::collections::BTreeMap;
 
+use anyhow::Result;
 use serde_json::{Value, json};
 
 use crate::digest::sha256;
-use crate::lock::document::{LockDocument, LockedPackage, LockedSource};
+use crate::lock::dependencies::graph;
+use crate::lock::ecosystems::locked::LeftOutLocks;
 use crate::lock::ecosystems::{self, EcosystemContents, PackageKey, PackageOrigin};
 use crate::lock::graph::PackageGraph;
-use crate::lock::licences::Licences;
+use crate::lock::licences::{self, Licences};
+use crate::lock::project::ProjectLocks;
+use crate::lock::project_name;
+use crate::lockfile::document::{LockDocument, LockedPackage, LockedSource};
+
+/// A bill of materials as JSON.
+pub struct ProjectSbom {
+    pub text: String,
+    /// Environments without dependencies in it, with the reason.
+    pub incomplete: Vec<(String, String)>,
+    /// The locks that envo does not read.
+    pub left_out: LeftOutLocks,
+}
+
+/// The bill of materials of a project, as of `timestamp` in ISO 8601.
+pub fn sbom(locks: &ProjectLocks<'_>, timestamp: &str) -> Result<ProjectSbom> {
+    let documents = locks.documents()?;
+    let mut languages = locks.languages(&[])?;
+    let (mut graphs, mut incomplete) = (Vec::new(), Vec::new());
+    for (name, document) in &documents {
+        match graph(locks, name, document) {
+            Ok(graph) => graphs.push(graph),
+            // The dependencies are optional in it.
+            Err(reason) => incomplete.push((name.clone(), reason)),
+        }
+    }
+    let root = &locks.project.root;
+    let folder = || root.file_name().map_or_else(|| "project".to_owned(), |name| name.to_string_lossy().into_owned());
+    licences::languages::add(locks, &mut languages.read);
+    let contents: Vec<_> = languages.read.iter().map(|one| (one.environment.as_str(), &one.contents)).collect();
+    let bill = BillOfMaterials {
+        project: &project_name(&locks.project).unwrap_or_else(folder),
+        locks: &documents,
+        graphs: &graphs,
+        languages: &contents,
+        licences: &licences::python::known(locks, &documents),
+        timestamp,
+    };
+    let text = format!("{}\n", serde_json::to_string_pretty(&bill.document())?);
+    Ok(ProjectSbom { text, incomplete, left_out: languages.left_out })
+}
 
 /// The locked contents of a project.
 #[derive(Debug, Clone, Copy)]
-pub struct BillOfMaterials<'a> {
-    pub project: &'a str,
+struct BillOfMaterials<'a> {
+    project: &'a str,
     /// Locks of Python, by environment.
-    pub locks: &'a [(String, LockDocument)],
+    locks: &'a [(String, LockDocument)],
     /// Dependency graphs of the environments for which they are known.
-    pub graphs: &'a [PackageGraph],
+    graphs: &'a [PackageGraph],
     /// Locks of other languages, by environment.
-    pub languages: &'a [(&'a str, &'a EcosystemContents)],
+    languages: &'a [(&'a str, &'a EcosystemContents)],
     /// Licences of Python packages.
-    pub licences: &'a Licences,
+    licences: &'a Licences,
     /// The time of creation in ISO 8601.
-    pub timestamp: &'a str,
+    timestamp: &'a str,
 }
 
 /// Components by reference, with the environments that contain each.
@@ -34,7 +76,7 @@ type SbomComponents<'a> = BTreeMap<String, (Value, Vec<&'a str>)>;
 
 impl BillOfMaterials<'_> {
     /// The bill of materials for all of it.
-    pub fn document(&self) -> Value {
+    fn document(&self) -> Value {
         let components = self.components();
         let references: Vec<String> = components.keys().cloned().collect();
         let components: Vec<Value> = components
@@ -147,7 +189,7 @@ fn component_of_language(
         component["licenses"] = json!([{"license": {"name": licence}}]);
     }
     if let Some(url) = package.url.as_deref().filter(|_| package.origin == PackageOrigin::Index) {
-        let url = crate::lock::inputs::without_credentials(url);
+        let url = crate::lockfile::inputs::without_credentials(url);
         component["externalReferences"] = json!([{"type": "distribution", "url": url}]);
     }
     component

@@ -8,14 +8,14 @@ use std::path::Path;
 
 use envo::import::locks;
 use envo::install::pylock::Pylock;
-use envo::lock::document::Document;
-use envo::lock::graph::Graph;
 use envo::lock::ecosystems;
+use envo::lock::graph::PackageGraph;
+use envo::lockfile::document::LockDocument;
 
 const LANGUAGES: [&str; 6] =
     ["package-lock.json", "pnpm-lock.yaml", "yarn.lock", "Cargo.lock", "Gemfile.lock", "go.mod"];
 
-fn drawn(graph: &Graph) {
+fn drawn(graph: &PackageGraph) {
     for graph in [graph, &graph.reversed()] {
         let tree = graph.tree();
         assert!(!tree.contains(|c: char| c.is_control() && c != '\n'), "{tree:?}");
@@ -24,10 +24,10 @@ fn drawn(graph: &Graph) {
 }
 
 fn python(text: &str) {
-    if let Ok(document) = Document::parse(text) {
+    if let Ok(document) = LockDocument::parse(text) {
         let written = document.text();
-        assert_eq!(Document::parse(&written).as_ref(), Ok(&document), "{written}");
-        drawn(&Graph::new("a", &document, &Vec::new()));
+        assert_eq!(LockDocument::parse(&written).as_ref(), Ok(&document), "{written}");
+        drawn(&PackageGraph::new("a", &document, &Vec::new()));
     }
     let markers: BTreeMap<String, String> =
         [("python_full_version", "3.12.1"), ("python_version", "3.12"), ("sys_platform", "linux")]
@@ -49,7 +49,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
             for (key, package) in &contents.packages {
                 let _ = contents.reference(key, package);
             }
-            drawn(&Graph::of_language("a", "x", &contents));
+            drawn(&PackageGraph::of_language("a", "x", &contents));
         }
         return;
     }

@@ -1,12 +1,15 @@
-//! Reads the locks of other languages: one reader per format, all with the same result, a list of packages with
-//! version, hashes and requirements. Parses text only.
+//! The locks of other languages: one reader per format, all with the same result, a list of packages with version,
+//! hashes and requirements. [`locked`] finds the files of a project's environments, [`writing`] has the languages' own
+//! tools write them.
 
 mod bundler;
 mod cargo;
 mod go;
+pub mod locked;
 mod npm;
 mod pnpm;
 pub mod versions;
+pub mod writing;
 mod yarn;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -196,7 +199,7 @@ pub fn parse(
 
 fn text_of(file: &Path) -> Result<String, String> {
     let text = bounded::read_text(file).map_err(|error| error.to_string())?;
-    match crate::lock::error::conflict_marker(&text) {
+    match crate::lockfile::error::conflict_marker(&text) {
         Some(line) => Err(format!("line {line} is a merge conflict marker")),
         None => Ok(text),
     }

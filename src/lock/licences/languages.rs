@@ -3,15 +3,16 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::commands::licences::{folders_of, text_of};
-use crate::commands::locked_ecosystems::EcosystemLock;
-use crate::commands::locking::Locks;
+use crate::lock::ecosystems::locked::EcosystemLock;
 use crate::lock::ecosystems::{Ecosystem, PackageKey};
 use crate::lock::licences::Licence;
+use crate::lock::licences::python::{folders_of, text_of};
+use crate::lock::project::ProjectLocks;
 use crate::model::EnvVariables;
 
 /// Adds the licences that no lock states.
-pub(super) fn add(locks: &Locks, languages: &mut [EcosystemLock], variables: &EnvVariables) {
+pub fn add(locks: &ProjectLocks<'_>, languages: &mut [EcosystemLock]) {
+    let variables = &locks.run.host;
     for one in languages {
         let ecosystem = one.contents.ecosystem;
         let folder = locks.plan.environment(&one.environment).map(|environment| environment.env_dir.join(&one.runtime));

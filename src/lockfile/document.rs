@@ -1,5 +1,5 @@
 //! Represents a lock file: read from a resolver's output or from `locks/`, normalised to be the same on every machine,
-//! and written by [`crate::lock::write`]. Leaves out upload times and sizes of files: they decide nothing, and mirrors
+//! and written by [`crate::lockfile::write`]. Leaves out upload times and sizes of files: they decide nothing, and mirrors
 //! may differ in them.
 //! <https://packaging.python.org/en/latest/specifications/pylock-toml/>
 //! <https://packaging.python.org/en/latest/specifications/pylock-toml/>
@@ -11,7 +11,7 @@ use percent_encoding::percent_decode_str;
 use toml::{Table, Value};
 
 use crate::bounded;
-use crate::lock::error::{LockError, conflict_marker};
+use crate::lockfile::error::{LockError, conflict_marker};
 
 /// The lock of one environment.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -185,7 +185,7 @@ impl LockedPackage {
             version: text_of(table, "version"),
             marker: text_of(table, "marker"),
             requires_python: text_of(table, "requires-python"),
-            index: text_of(table, "index").map(|index| crate::lock::inputs::without_credentials(&index)),
+            index: text_of(table, "index").map(|index| crate::lockfile::inputs::without_credentials(&index)),
             source,
             sdist: part("sdist").map(file).transpose()?,
             wheels,
@@ -233,7 +233,7 @@ impl LockedFile {
             .flatten()
             .filter_map(|(algorithm, value)| Some((algorithm.clone(), value.as_str()?.to_owned())))
             .collect();
-        let url = text_of(table, "url").map(|url| crate::lock::inputs::without_credentials(&url));
+        let url = text_of(table, "url").map(|url| crate::lockfile::inputs::without_credentials(&url));
         let path = text_of(table, "path");
         let from = url.as_deref().or(path.as_deref()).ok_or("a file has neither url nor path")?;
         let name = text_of(table, "name").unwrap_or_else(|| last_part(from));
@@ -260,7 +260,7 @@ fn text_of(table: &Table, key: &str) -> Option<String> {
 }
 
 /// The file's name at the end of a URL or path.
-pub(super) fn last_part(from: &str) -> String {
+pub fn last_part(from: &str) -> String {
     let from = from.split(['#', '?']).next().unwrap_or_default();
     percent_decode_str(from.rsplit('/').next().unwrap_or_default()).decode_utf8_lossy().into_owned()
 }
@@ -282,7 +282,7 @@ fn relocated(path: &str, from: &Path, to: &Path) -> String {
 }
 
 /// Without `.` and `..`.
-pub(super) fn plain(path: &Path) -> PathBuf {
+pub fn plain(path: &Path) -> PathBuf {
     let mut result = PathBuf::new();
     for part in path.components() {
         match part {

@@ -1,5 +1,8 @@
-//! Determines the licence of a package from its metadata.
+//! Determines the licence of a package from its metadata, which [`python`] and [`languages`] find on this machine.
 //! <https://packaging.python.org/en/latest/specifications/core-metadata/>
+
+pub mod languages;
+pub mod python;
 
 use std::collections::BTreeMap;
 

@@ -5,9 +5,9 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use crate::commands::locking::Locks;
-use crate::lock::document::LockDocument;
 use crate::lock::licences::{Licence, Licences};
+use crate::lock::project::ProjectLocks;
+use crate::lockfile::document::LockDocument;
 use crate::model::EnvVariables;
 use crate::model::pep508::canonical_name;
 use crate::package::CoreMetadata;
@@ -16,7 +16,7 @@ use crate::package::CoreMetadata;
 const MOST_BYTES: u64 = 8 * 1024 * 1024;
 
 /// The licences of what is locked, as far as they are known here.
-pub(super) fn known(locks: &Locks, documents: &[(String, LockDocument)], variables: &EnvVariables) -> Licences {
+pub fn known(locks: &ProjectLocks<'_>, documents: &[(String, LockDocument)]) -> Licences {
     let mut search = LicenceSearch::default();
     for (name, document) in documents {
         let wanted =
@@ -37,7 +37,7 @@ pub(super) fn known(locks: &Locks, documents: &[(String, LockDocument)], variabl
             }
         }
     }
-    for archives in uv_cache(variables).into_iter().flat_map(|cache| folders_of(&cache)) {
+    for archives in uv_cache(&locks.run.host).into_iter().flat_map(|cache| folders_of(&cache)) {
         if archives.file_name().is_some_and(|name| name.to_string_lossy().starts_with("archive-v")) {
             folders_of(&archives).iter().for_each(|archive| search.look_into(archive));
         }

@@ -2,59 +2,45 @@
 
 use anyhow::Result;
 
-use crate::cli::options::Options;
-use crate::commands::locking::{Locks, names_none};
 use crate::error::ConfigError;
 use crate::lock::ecosystems::{self, EcosystemContents};
-use crate::lock::error::LockError;
-use crate::lock::index::{LockIndex, LockIndexEntry, input_digest};
+use crate::lock::project::ProjectLocks;
+use crate::lockfile::error::LockError;
+use crate::lockfile::index::{LockIndexEntry, input_digest};
 
 /// The locked packages of one language in an environment.
-pub(super) struct EcosystemLock {
+pub struct EcosystemLock {
     pub environment: String,
     /// As `runtime` has it.
     pub runtime: String,
     pub contents: EcosystemContents,
 }
 
+/// Environments and languages whose locks envo does not read.
+pub type LeftOutLocks = Vec<(String, String)>;
+
 /// All locked packages of other languages.
 #[derive(Default)]
-pub(super) struct LockedEcosystems {
+pub struct LockedEcosystems {
     pub read: Vec<EcosystemLock>,
-    /// Environments and languages whose locks envo does not read.
-    pub left_out: Vec<(String, String)>,
+    pub left_out: LeftOutLocks,
 }
 
-impl LockedEcosystems {
-    /// Those whose locks are not read, for people.
-    pub fn left_out(&self) -> Vec<String> {
-        self.left_out
-            .iter()
-            .map(|(environment, language)| format!("the packages of {language} in {environment}"))
-            .collect()
-    }
-
-    /// Reports the locks that were not read, so that their absence is not read as a result.
-    pub fn report_left_out(&self) {
-        if !self.left_out.is_empty() {
-            let text = format!("not included, use the languages' own tools: {}", self.left_out().join(", "));
-            crate::commands::plain_hint(&text);
-        }
-    }
+/// Environments and languages for users.
+pub fn languages_of_environments(names: &[(String, String)]) -> Vec<String> {
+    names.iter().map(|(environment, language)| format!("the packages of {language} in {environment}")).collect()
 }
 
-impl Locks {
+impl ProjectLocks<'_> {
     /// What the environments that were named, else all, have locked of other languages; nothing of those to `skip`.
-    pub fn languages(&self, options: &Options, skip: &[String]) -> Result<LockedEcosystems> {
-        let index = LockIndex::read(&self.project.root).map_err(ConfigError::from)?;
-        let names =
-            if names_none(options) { index.entries.keys().cloned().collect() } else { self.names(options, &index)? };
+    pub fn languages(&self, skip: &[String]) -> Result<LockedEcosystems> {
+        let index = self.index()?;
         let mut found = LockedEcosystems::default();
-        for name in names {
+        for name in self.locked_names(&index)? {
             let Some(entry) = index.entries.get(&name) else { continue };
             let runtimes = entry.inputs.iter().filter_map(|(input, _)| input.strip_suffix("-lock"));
             for runtime in runtimes.filter(|runtime| !skip.iter().any(|skipped| skipped == runtime)) {
-                match self.contents(options, &name, runtime, entry)? {
+                match self.contents(&name, runtime, entry)? {
                     Some(contents) => {
                         let (environment, runtime) = (name.clone(), runtime.to_owned());
                         found.read.push(EcosystemLock { environment, runtime, contents });
@@ -67,19 +53,13 @@ impl Locks {
     }
 
     /// `None` if envo does not read the lock's format.
-    fn contents(
-        &self,
-        options: &Options,
-        name: &str,
-        runtime: &str,
-        entry: &LockIndexEntry,
-    ) -> Result<Option<EcosystemContents>> {
+    fn contents(&self, name: &str, runtime: &str, entry: &LockIndexEntry) -> Result<Option<EcosystemContents>> {
         let input = format!("{runtime}-lock");
         let stale = || {
             let changes = vec![format!("{input} changed")];
             ConfigError::from(LockError::Stale { environment: name.to_owned(), changes })
         };
-        let lockable = self.lockable(name, options)?.map_err(|_| stale())?;
+        let lockable = self.lockable(name)?.map_err(|_| stale())?;
         let now = lockable.inputs.inputs.iter().find(|known| known.name == input);
         let locked = entry.inputs.iter().find(|(known, _)| *known == input).map(|(_, digest)| digest);
         if now.map(|now| input_digest(&now.lines)).as_ref() != locked {

@@ -1,4 +1,4 @@
-//! Locks the packages of other languages with their own tools, for `envo lock`.
+//! Writes the locks of other languages with their own tools, for `envo lock`.
 
 use std::collections::BTreeMap;
 use std::num::NonZero;
@@ -9,21 +9,21 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use anyhow::{Context as _, Result};
 
 use crate::builder::runtime_locks::WrittenLocks;
-use crate::commands::locking::{Lockable, Locks};
+use crate::lock::project::{LockableEnv, ProjectLocks};
 use crate::model::runtime::DEFAULT;
 use crate::runtime::locking;
 
-pub(super) struct EcosystemLocking<'a> {
-    pub locks: &'a Locks,
+pub struct EcosystemLocking<'a> {
+    pub locks: &'a ProjectLocks<'a>,
     pub upgrade: locking::RuntimeUpgrade<'a>,
 }
 
 /// What was written for environments, by their position; it does not count before it is published.
-pub(super) struct WrittenLockFiles(Vec<(usize, WrittenLocks)>);
+pub struct WrittenLockFiles(Vec<(usize, WrittenLocks)>);
 
 impl WrittenLockFiles {
     /// Publishes all files, and records them in the inputs.
-    pub fn publish(self, locks: &Locks, lockables: &mut [Lockable]) -> Result<()> {
+    pub fn publish(self, locks: &ProjectLocks<'_>, lockables: &mut [LockableEnv]) -> Result<()> {
         let positions: Vec<usize> = self.0.iter().map(|(at, _)| *at).collect();
         for (at, written) in self.0 {
             let name = &lockables[at].environment.name;
@@ -48,7 +48,7 @@ impl WrittenLockFiles {
     }
 
     /// Leaves every file as it was.
-    pub fn give_up(&self, locks: &Locks) {
+    pub fn give_up(&self, locks: &ProjectLocks<'_>) {
         // What several environments write was first seen by the first of them.
         self.0.iter().rev().for_each(|(_, written)| written.give_up());
         // The tools worked in it; it goes when nothing else is there.
@@ -57,8 +57,8 @@ impl WrittenLockFiles {
 }
 
 /// Those whose languages have something to write, with their positions.
-fn needed<'a>(lockables: &'a [Lockable], kept: &'a [bool]) -> impl Iterator<Item = (usize, &'a Lockable)> {
-    let has_languages = |lockable: &Lockable| lockable.environment.runtimes.iter().any(|wish| wish.name != DEFAULT);
+fn needed<'a>(lockables: &'a [LockableEnv], kept: &'a [bool]) -> impl Iterator<Item = (usize, &'a LockableEnv)> {
+    let has_languages = |lockable: &LockableEnv| lockable.environment.runtimes.iter().any(|wish| wish.name != DEFAULT);
     lockables.iter().enumerate().filter(move |(at, lockable)| has_languages(lockable) && !kept[*at])
 }
 
@@ -66,7 +66,7 @@ impl EcosystemLocking<'_> {
     /// Writes them while `beside` does its part.
     pub fn write_next_to<T>(
         &self,
-        lockables: &[Lockable],
+        lockables: &[LockableEnv],
         kept: &[bool],
         beside: impl FnOnce() -> T,
     ) -> (T, Result<WrittenLockFiles>) {
@@ -85,7 +85,7 @@ impl EcosystemLocking<'_> {
     ///
     /// # Errors
     /// When one of them fails. Then every file is as it was.
-    fn write(&self, lockables: &[Lockable], kept: &[bool]) -> Result<WrittenLockFiles> {
+    fn write(&self, lockables: &[LockableEnv], kept: &[bool]) -> Result<WrittenLockFiles> {
         let chains = self.chains(lockables, kept)?;
         let (next, written) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
         let work = || -> Result<()> {
@@ -122,7 +122,7 @@ impl EcosystemLocking<'_> {
         }
     }
 
-    fn chains(&self, lockables: &[Lockable], kept: &[bool]) -> Result<Vec<SharedLockChain>> {
+    fn chains(&self, lockables: &[LockableEnv], kept: &[bool]) -> Result<Vec<SharedLockChain>> {
         let mut chains: Vec<SharedLockChain> = Vec::new();
         let mut asked: BTreeMap<String, usize> = BTreeMap::new();
         for (at, lockable) in needed(lockables, kept) {
@@ -149,7 +149,7 @@ impl EcosystemLocking<'_> {
         Ok(chains)
     }
 
-    fn of(&self, lockable: &Lockable) -> Result<WrittenLocks> {
+    fn of(&self, lockable: &LockableEnv) -> Result<WrittenLocks> {
         let environment = &lockable.environment;
         let written = self.locks.env_builder(environment).lock_runtimes(self.upgrade);
         written.map_err(|halt| anyhow::Error::new(halt).context(format!("cannot lock {}", environment.name)))

@@ -6,11 +6,11 @@ use std::path::Path;
 
 use crate::bounded;
 use crate::digest::sha256;
-use crate::lock::INDEX;
-use crate::lock::document::{LockDocument, LockedPackage};
-use crate::lock::error::LockError;
-use crate::lock::index::{self, LockIndex, LockIndexEntry, input_digest};
-use crate::lock::inputs::LockInput;
+use crate::lockfile::INDEX;
+use crate::lockfile::document::{LockDocument, LockedPackage};
+use crate::lockfile::error::LockError;
+use crate::lockfile::index::{self, LockIndex, LockIndexEntry, input_digest};
+use crate::lockfile::inputs::LockInput;
 use crate::model::ProjectSettings;
 
 /// Checks that the lock of `environment` in `project` is up to date and returns its entry.
@@ -56,7 +56,7 @@ fn verify_file(project: &ProjectSettings, environment: &str, entry: &LockIndexEn
     if found == entry.lock {
         return Ok(());
     }
-    if let Some(line) = crate::lock::error::conflict_marker(&String::from_utf8_lossy(&content)) {
+    if let Some(line) = crate::lockfile::error::conflict_marker(&String::from_utf8_lossy(&content)) {
         return Err(LockError::MergeConflict { file: path, line });
     }
     Err(LockError::Edited { file, wanted: entry.lock.clone(), found })
@@ -70,7 +70,7 @@ pub fn verify_local(packages: &[LockedPackage], folder: &Path) -> Result<(), Loc
             let Ok(found) = bounded::digest(folder.join(path)) else { continue };
             if found != *wanted {
                 let (package, wanted) = (package.name.clone(), format!("sha256:{wanted}"));
-                let file = crate::lock::document::plain(&folder.join(path)).display().to_string();
+                let file = crate::lockfile::document::plain(&folder.join(path)).display().to_string();
                 return Err(LockError::OtherFile { package, file, wanted, found });
             }
         }
@@ -157,7 +157,7 @@ mod tests {
             };
             let inputs_of_lock = inputs.iter().map(|input| (input.name.clone(), input.lines.clone())).collect();
             let text = LockDocument { inputs: inputs_of_lock, ..LockDocument::default() }.text();
-            crate::lock::write::replace(&index::lock_path(&project, "py3.11"), text.as_bytes()).unwrap();
+            crate::lockfile::write::replace(&index::lock_path(&project, "py3.11"), text.as_bytes()).unwrap();
             let entries = [("py3.11".to_owned(), entry(Some(&text), inputs))].into();
             Self { project, _folder: folder, index: LockIndex { entries } }
         }

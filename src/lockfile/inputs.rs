@@ -9,7 +9,7 @@ use crate::error::ConfigError;
 use crate::install::InstallRequest;
 use crate::install::groups;
 use crate::install::script;
-use crate::lock::target;
+use crate::lockfile::target;
 use crate::model::environment::{PackageKind, Packaging};
 use crate::model::{EnvVariables, Environment, ParsedRequirementFile, ProjectSettings};
 use crate::package::static_requirements;
@@ -236,7 +236,7 @@ fn requires_python(folder: &Path) -> Option<String> {
 }
 
 /// Credentials do not change the contents of an index, and do not belong in a lock.
-pub(super) fn without_credentials(text: &str) -> String {
+pub fn without_credentials(text: &str) -> String {
     let mut result = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find("://") {

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use crate::bounded;
 use crate::digest::sha256;
-use crate::lock::INDEX;
-use crate::lock::error::{LockError, conflict_marker};
-use crate::lock::name;
+use crate::lockfile::INDEX;
+use crate::lockfile::error::{LockError, conflict_marker};
+use crate::lockfile::name;
 use crate::model::ProjectSettings;
 
 const HEAD: &str =
@@ -96,7 +96,7 @@ impl LockIndex {
         if std::fs::read(&file).is_ok_and(|old| old == text.as_bytes()) {
             return Ok(());
         }
-        crate::lock::write::replace(&file, text.as_bytes())
+        crate::lockfile::write::replace(&file, text.as_bytes())
     }
 }
 

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use pep440_rs::{Version, VersionSpecifiers};
 
-use crate::lock::document::{LockedFile, LockedPackage, LockedSource, plain};
+use crate::lockfile::document::{LockedFile, LockedPackage, LockedSource, plain};
 use crate::model::pep508::Marker;
 use crate::model::pep508::evaluate::MarkerEnvironment;
 
@@ -86,7 +86,7 @@ pub fn same_version(one: &str, other: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lock::document::LockDocument;
+    use crate::lockfile::document::LockDocument;
 
     #[test]
     fn packages_become_lines_with_hashes_where_there_can_be_some() {
