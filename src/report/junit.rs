@@ -1,6 +1,7 @@
 //! A run as JUnit XML, the format for test results in CI servers: a test suite for each environment, in it a
 //! test case for each command. Collects events and writes the file on request; has no influence on the run.
 //!
+//! Written by hand since quick-junit (0.8) removes tabs from output and passes U+FFFE, which XML forbids.
 //! The structure is the one that pytest writes and that the readers of Jenkins, GitLab and others expect.
 
 use std::collections::HashMap;
@@ -8,7 +9,10 @@ use std::fmt::Write as _;
 use std::io;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use jiff::SignedDuration;
+use jiff::civil::date;
 
 use crate::event::{EnvironmentResult, Level, OutputStream, Reporter, RunEvent};
 use crate::report::xml;
@@ -301,28 +305,15 @@ impl JunitCounts {
 
 /// A time in UTC by ISO 8601: `2026-05-01T12:00:00`.
 pub fn timestamp(time: SystemTime) -> String {
-    let seconds = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
-    let (days, clock) = (seconds / 86_400, seconds % 86_400);
-    let (hour, minute, second) = (clock / 3_600, clock / 60 % 60, clock % 60);
-    let (year, month, day) = date(days);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")
-}
-
-/// Year, month and day, this many days after the first of January 1970. Counted in years that begin with
-/// March, so that the leap day is the last.
-fn date(days: u64) -> (u64, u64, u64) {
-    let days = days + 719_468;
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
+    let elapsed = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let elapsed = SignedDuration::try_from(elapsed).unwrap_or(SignedDuration::MAX);
+    date(1970, 1, 1).at(0, 0, 0, 0).saturating_add(elapsed).strftime("%Y-%m-%dT%H:%M:%S").to_string()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn result(name: &str, code: i32) -> EnvironmentResult {
@@ -428,5 +419,6 @@ mod tests {
         assert_eq!(at(951_782_400), "2000-02-29T00:00:00");
         assert_eq!(at(1_793_534_399), "2026-11-01T11:59:59");
         assert_eq!(at(4_102_444_800), "2100-01-01T00:00:00");
+        assert_eq!(at(253_402_300_799), "9999-12-31T23:59:59");
     }
 }

@@ -6,6 +6,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use jiff::Timestamp;
+use jiff::civil::{Date, Time};
+use jiff::tz::TimeZone;
+
 use crate::serve::client::log_follower::{FollowStart, LogTail};
 use crate::serve::lines::Lines;
 use crate::serve::supervisor::log;
@@ -146,31 +150,16 @@ pub fn parse_since(text: &str) -> Option<SystemTime> {
         None if text.contains(':') => (None, Some(text)),
         None => (Some(text), None),
     };
-    let seconds = i64::try_from(now.duration_since(UNIX_EPOCH).ok()?.as_secs()).ok()?;
-    // SAFETY: all fields of this structure may be zero; the call fills it and touches nothing else.
-    let mut parts: libc::tm = unsafe { std::mem::zeroed() };
-    // SAFETY: both pointers are valid for the call.
-    unsafe { libc::localtime_r(&seconds, &mut parts) };
-    (parts.tm_hour, parts.tm_min, parts.tm_sec, parts.tm_isdst) = (0, 0, 0, -1);
-    let number = |text: Option<&str>, most: i32| -> Option<i32> {
-        text?.parse().ok().filter(|number| (0..=most).contains(number))
+    let zone = TimeZone::system();
+    let date = match day {
+        Some(day) => Date::strptime("%Y-%m-%d", day).ok()?,
+        None => zone.to_datetime(Timestamp::try_from(now).ok()?).date(),
     };
-    if let Some(day) = day {
-        let mut fields = day.split('-');
-        parts.tm_year = number(fields.next(), 9999)? - 1900;
-        parts.tm_mon = number(fields.next(), 12)? - 1;
-        parts.tm_mday = number(fields.next(), 31)?;
-        fields.next().is_none().then_some(())?;
-    }
-    if let Some(time) = time {
-        let mut fields = time.split(':');
-        parts.tm_hour = number(fields.next(), 23)?;
-        parts.tm_min = number(fields.next(), 59)?;
-        parts.tm_sec = if let Some(seconds) = fields.next() { number(Some(seconds), 60)? } else { 0 };
-        fields.next().is_none().then_some(())?;
-    }
-    // SAFETY: the pointer is valid for the call.
-    let seconds = unsafe { libc::mktime(&mut parts) };
+    let time = match time {
+        Some(time) => Time::strptime("%H:%M:%S", time).or_else(|_| Time::strptime("%H:%M", time)).ok()?,
+        None => Time::midnight(),
+    };
+    let seconds = zone.to_timestamp(date.to_datetime(time)).ok()?.as_second();
     UNIX_EPOCH.checked_add(Duration::from_secs(u64::try_from(seconds).ok()?))
 }
 
@@ -272,9 +261,25 @@ mod tests {
         assert_eq!((ago("30s"), ago("10m"), ago("2h"), ago("1d")), (30.0, 600.0, 7200.0, 86_400.0));
         let day = parse_since("2001-09-09").unwrap();
         assert_eq!(parse_since("2001-09-09T01:02:03").unwrap().duration_since(day).unwrap().as_secs(), 3723);
+        assert_eq!(parse_since("2001-9-9"), Some(day));
         assert_eq!(parse_since("2001-09-09 01:02").unwrap().duration_since(day).unwrap().as_secs(), 3720);
-        for bad in ["", "s", "x", "5y", "25:00", "1:2:3:4", "2001-13-01", "2001-1-1-1", "ü", "999999999999999999999d"]
-        {
+        let bad_texts = [
+            "",
+            "s",
+            "x",
+            "5y",
+            "25:00",
+            "1:2:3:4",
+            "2001-13-01",
+            "2001-02-30",
+            "2001-0-1",
+            "2001-1-1-1",
+            "2001-1-1T",
+            "1901-01-01",
+            "ü",
+            "999999999999999999999d",
+        ];
+        for bad in bad_texts {
             assert_eq!(parse_since(bad), None, "{bad}");
         }
     }
