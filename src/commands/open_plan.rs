@@ -30,7 +30,7 @@ pub fn open_plan_with(options: &Options, interpreters: Arc<PythonDiscovery>) -> 
 /// The configuration without its environments.
 ///
 /// # Errors
-/// If there is no valid configuration; [`Provided`](crate::commands::provision::Provided) if another tox did the work.
+/// If there is no valid configuration; [`ProvisionExit`](crate::commands::provision::ProvisionExit) if another tox did the work.
 pub fn read(options: &Options) -> Result<Plan> {
     read_with(options, &Arc::new(discovery(options)))
 }

@@ -28,7 +28,7 @@ pub struct ProvisionExit {
 /// Does nothing if envo can do the work.
 ///
 /// # Errors
-/// [`Provided`] when a provisioned tox has done the work; what keeps it from being provided.
+/// [`ProvisionExit`] if a provisioned tox has done the work; why it could not be provisioned.
 pub fn ensure(plan: &Plan, options: &Options, discovery: &Arc<PythonDiscovery>) -> Result<()> {
     let settings = &plan.settings;
     // No tox can serve, with whatever plugins, or knows of services at all.

@@ -27,7 +27,7 @@ pub(super) fn connect(place: &SupervisorLocation, verb: &str) -> Result<Option<S
 /// The same for a verb that listens to signals; the first one ends the attempt.
 ///
 /// # Errors
-/// As [`connect`], and [`Halt::Interrupted`].
+/// As [`connect`], and [`EnvError::Interrupted`].
 pub(super) fn connect_unless_interrupted(
     place: &SupervisorLocation,
     verb: &str,

@@ -48,7 +48,7 @@ pub(super) struct PreparedServices {
 /// exit code when something cannot be built, which has been told.
 ///
 /// # Errors
-/// When the configuration is wrong or no supervisor can be had; [`Halt::Interrupted`].
+/// If the configuration is invalid or the supervisor cannot be started; [`EnvError::Interrupted`].
 pub(super) fn prepare(options: &Options, client: &str) -> Result<(SupervisorClient, Result<PreparedServices, i32>)> {
     let (plan, discovery) = open(options)?;
     plan.ensure_only_run_environments()?;

@@ -119,7 +119,7 @@ impl Spawn {
     ///
     /// # Safety
     ///
-    /// This process has one thread, as for [`fork`].
+    /// This process has one thread, as for [`fork()`].
     pub unsafe fn start_numbered(mut self, variable: &str) -> io::Result<u32> {
         let (mut failure, mut failure_writer) = io::pipe()?;
         // SAFETY: this process has one thread, by the contract of this function.

@@ -38,7 +38,7 @@ pub fn write_atomically(path: &Path, content: &[u8]) -> std::io::Result<()> {
     file.persist(path).map(drop).map_err(|error| error.error)
 }
 
-/// Reads a value that [`write`] stored; `None` if the file is missing or damaged.
+/// Reads a value that [`write()`] stored; `None` if the file is missing or damaged.
 pub fn read<T: DeserializeOwned>(file: &Path) -> Option<T> {
     let content = std::fs::read(file).ok()?;
     let (json, checksum) = content.split_last_chunk()?;

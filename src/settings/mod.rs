@@ -79,7 +79,7 @@ pub struct Settings {
     bases: Mutex<FxHashMap<String, Arc<[Arc<SectionLoader>]>>>,
     declared: OnceLock<Vec<String>>,
     warnings: Mutex<Vec<String>>,
-    /// The settings for texts with fields, if they differ; see [`outside`].
+    /// The settings for texts with fields, if they differ; see [`external_values`].
     marked: OnceLock<Option<Arc<Settings>>>,
     /// Set where these are such settings.
     marks_outside: OnceLock<()>,

@@ -1,7 +1,7 @@
 //! Substitution: `{env:NAME:default}`, `{posargs}`, `{[section]key}`, `{/}` and their like.
 //! <https://tox.wiki/en/4.67.15/reference/config.html#string-substitutions>
 //!
-//! [`parse`] finds the expressions, [`replace`] inserts their values, and [`Lookup`] provides the values, so that this
+//! [`parse`] finds the expressions, [`replace`] inserts their values, and [`ValueLookup`] provides the values, so that this
 //! folder need not know sections or environments.
 
 mod command_line;
