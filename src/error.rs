@@ -6,6 +6,7 @@
 pub mod frame;
 
 use std::fmt;
+use std::ops::Range;
 use std::path::PathBuf;
 
 use crate::python_text::python_repr;
@@ -73,6 +74,8 @@ pub struct ConfigError {
     /// The message, in tox's words if tox has the error.
     pub message: String,
     pub location: Option<Box<Location>>,
+    /// The wrong part of a value, as offsets in the text of a TOML file, until it is known which file that is.
+    pub part: Option<Box<Range<usize>>>,
     /// How the value was reached: `py310.deps`, `[base]deps`.
     pub trail: Vec<String>,
     /// Hints for the user.
@@ -87,6 +90,7 @@ impl ConfigError {
             class,
             message: message.into(),
             location: None,
+            part: None,
             trail: Vec::new(),
             hints: Vec::new(),
             further: Vec::new(),
@@ -123,6 +127,15 @@ impl ConfigError {
     #[must_use]
     pub fn at(mut self, location: Location) -> Self {
         self.location.get_or_insert_with(|| Box::new(location));
+        self
+    }
+
+    /// The error of a part of a value, unless it knows its part already.
+    #[must_use]
+    pub fn in_part(mut self, part: Range<usize>) -> Self {
+        if !part.is_empty() {
+            self.part.get_or_insert_with(|| Box::new(part));
+        }
         self
     }
 

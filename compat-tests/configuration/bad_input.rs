@@ -268,32 +268,6 @@ fn a_dependency_that_cannot_exist_is_found_by_the_check_alone() {
 }
 
 #[test]
-fn a_key_of_a_service_that_is_nearly_envos_is_warned_of_where_it_runs() {
-    let ini_text = "[tox]\nno_package = true\nenv_list = a\n[testenv]\nruntime = system\nallowlist_externals = *\nredy = x\n\
-                    [testenv:a]\ncommands = true\n[testenv:db]\nserve = sleep 60\nredy = exit\nmine = x\n";
-    let warning = "warning: unknown key `redy` in `[testenv:db]`\n  --> [ROOT]/tox.ini:12:1\n";
-    let outcome = ini(ini_text)().run(["run"]).succeeds().explains(warning).explains("help: did you mean `ready`?");
-    // What the service inherits, too.
-    outcome.explains("warning: unknown key `redy` in `[testenv]`\n --> [ROOT]/tox.ini:7:1\n");
-    let lent = "[tox]\nno_package = true\nenv_list = a\n[testenv:a]\ncommands = python -c 1\n[testenv:lent]\nredy = x\n\
-                serve = x\n[testenv:other]\nredx = x\n[testenv:db]\nbase = lent\n[testenv:x]\nbase = other\n";
-    let outcome = ini(lent)().run(["run"]).succeeds().explains("warning: unknown key `redy` in `[testenv:lent]`");
-    assert_eq!(outcome.stderr.matches("unknown key").count(), 1, "{}", outcome.stderr);
-    ini(ini_text)().run(["config", "--check"]).ends_with(1).explains("error: unknown key `redy` in `[testenv:db]`\n");
-    assert_eq!(ini(ini_text)().run(["run", "-qq"]).succeeds().stderr, "");
-    let toml = "no_package = true\nenv_list = [\"a\"]\n[env.a]\nruntime = \"system\"\nallowlist_externals = [\"*\"]\n\
-                commands = [[\"true\"]]\n[env.db]\nruntime = \"system\"\nserve = \"sleep 60\"\nredy = \"exit\"\n";
-    Project::new().file("tox.toml", toml).run(["run"]).succeeds().explains("warning: unknown key `redy` in `[env.db]`");
-    let inherited =
-        toml.replace("redy = \"exit\"\n", "").replace("[env.a]", "[env_run_base]\nredy = \"exit\"\n[env.a]");
-    let outcome = Project::new().file("tox.toml", &inherited).run(["run"]).succeeds();
-    outcome.explains("warning: unknown key `redy` in `[env_run_base]`");
-    // Of others tox says what it says.
-    let other = ini_text.replace("serve = sleep 60\n", "");
-    assert!(!ini(&other)().run(["run"]).stderr.contains("redy"));
-}
-
-#[test]
 fn a_misspelt_dependency_of_an_environment_is_warned_of_and_found_by_the_check() {
     let text = "[tox]\nno_package = true\nenv_list = a\n[testenv:a]\ndepends = stok\ncommands = python -c 1\n\
                 [testenv:Stock]\n";
@@ -431,55 +405,6 @@ fn strange_configurations_never_panic() {
             assert!(!outcome.stderr.contains("panicked"), "{text:?} {arguments:?}: {outcome:?}");
         }
     }
-}
-
-#[test]
-fn the_caret_of_an_error_is_under_the_wrong_part_of_a_value() {
-    // The key, its values, the wrong one of them, and what marks it in the forms that it can be written in.
-    for (key, values, wrong) in [
-        ("runtime", &["python", "sytem"][..], "sytem"),
-        ("runtime", &["system", "node@12x"], "12x"),
-        ("runtime", &["node", "python@3.9"], "python@3.9"),
-        ("ports", &["http=80", "db=99999"], "db=99999"),
-        ("success_exit_codes", &["0", "x"], "x"),
-        ("pass_env", &["A", "B C"], "B C"),
-    ] {
-        let quoted = || values.iter().map(|value| format!("\"{value}\""));
-        let ini_value = values.join(", ");
-        let ini = format!("[tox]\nno_package = true\n[testenv:a]\nserve = x\n{key} = {ini_value}\n");
-        let head = "no_package = true\n[env.a]\nserve = \"x\"\n";
-        let list = format!("{head}{key} = [{}]\n", quoted().collect::<Vec<_>>().join(", "));
-        let lines = format!("{head}{key} = [ # \"{wrong}\"\n  {},\n]\n", quoted().collect::<Vec<_>>().join(",\n  "));
-        for (file, text) in [("tox.ini", &ini), ("tox.toml", &list), ("tox.toml", &lines)] {
-            let outcome = Project::new().file(file, text).run(["config", "--check"]).ends_with(1);
-            assert_eq!(marked(&outcome.stderr), [wrong], "{text}{}", outcome.stderr);
-        }
-    }
-    for (line, wrong) in [
-        ("pass_env = [\"A\", 3]", "3"),
-        ("commands = [[\"a\"], [\"b\", true]]", "true"),
-        ("deps = [\"six\", \"-x\"]", "-x"),
-        ("set_env = { A = \"x\", B = [\"z\"] }", "{ A = \"x\", B = [\"z\"] }"),
-        ("ready = [\"exit\"]", "[\"exit\"]"),
-    ] {
-        let text = format!("no_package = true\n[env.a]\nserve = \"x\"\n{line}\n");
-        let outcome = Project::new().file("tox.toml", &text).run(["config", "--check"]).ends_with(1);
-        assert_eq!(marked(&outcome.stderr), [wrong], "{text}{}", outcome.stderr);
-    }
-}
-
-/// What the carets of error frames mark.
-fn marked(text: &str) -> Vec<String> {
-    let lines: Vec<&str> = text.lines().collect();
-    let pairs = lines.windows(2).filter_map(|pair| Some((pair[0], pair[1].find('^')?, pair[1].matches('^').count())));
-    pairs.map(|(line, at, length)| line[at..at + length].to_owned()).collect()
-}
-
-#[test]
-fn a_runtime_that_is_missing_is_marked_in_its_list() {
-    let text = "[tox]\nno_package = true\n[testenv:a]\nruntime = system, node@999\ncommands = true\n";
-    let outcome = ini(text)().run(["run", "-e", "a"]).ends_with(1);
-    assert_eq!(marked(&outcome.stderr), ["node@999"], "{outcome:?}");
 }
 
 #[test]

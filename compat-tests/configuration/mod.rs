@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod bounds;
+mod carets;
 mod config;
 mod config_agreement;
 mod config_check;

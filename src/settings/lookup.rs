@@ -69,7 +69,7 @@ impl LookupContext<'_> {
         }
         let path: Vec<String> = section.split('.').chain([reference.key]).map(str::to_owned).collect();
         if let Ok(value) = self.settings.raw_from_root(&path) {
-            return Ok(Some(FoundReference::Raw(crate::settings::toml::load::as_text(&value.to_value()))));
+            return Ok(Some(FoundReference::Raw(crate::settings::toml::load::as_text(value))));
         }
         if section == document.prefix.join(".") { self.of_set(core, reference.key, trail) } else { Ok(None) }
     }

@@ -42,7 +42,7 @@ use crate::error::{ConfigError, ErrorClass, Location};
 use crate::factor;
 use crate::model::InterpreterLookup;
 use crate::settings::toml::EnvTemplates;
-use crate::source::{ConfigDocument, ConfigSource, IniDocument, IniEntry, ReferencedValue, TomlDocument, TomlNode};
+use crate::source::{ConfigDocument, ConfigSource, IniDocument, IniEntry, ReferencedValue, TomlDocument, TomlValue};
 use config_set::{ConfigSet, SetKind};
 use expand::Trail;
 use keys::SettingKey;
@@ -98,7 +98,9 @@ impl Settings {
         let core = ConfigSet::core(core_section(&source));
         let templates = match &source.document {
             ConfigDocument::Ini(_) => EnvTemplates::default(),
-            ConfigDocument::Toml(document) => EnvTemplates::of(document)?,
+            ConfigDocument::Toml(document) => {
+                EnvTemplates::of(document).map_err(|error| value_location::at_part(&source, error))?
+            }
         };
         let generated = generated_sections(&source);
         Ok(Arc::new(Self {
@@ -224,7 +226,7 @@ impl Settings {
         let plain = self.ini().into_iter().flat_map(|document| &document.sections);
         let plain = plain.filter_map(|section| section.name.strip_prefix("testenv:"));
         let environments = self.toml().and_then(|document| document.table().get(toml::ENV)?.as_table());
-        let tables = environments.into_iter().flat_map(TomlNode::keys);
+        let tables = environments.into_iter().flat_map(TomlValue::keys);
         plain.chain(self.generated.keys().map(String::as_str)).chain(tables).collect()
     }
 
@@ -292,25 +294,25 @@ impl Settings {
     fn toml_names(&self, names: &mut DefinedNames) -> Result<(), ConfigError> {
         let Some(document) = self.toml() else { return Ok(()) };
         let environments = document.table().get(toml::ENV);
-        if let Some(environments) = environments.and_then(TomlNode::as_table) {
+        if let Some(environments) = environments.and_then(TomlValue::as_table) {
             environments.keys().for_each(|name| names.add(name.to_owned()));
         }
-        match environments.filter(|environments| !environments.is_table()).map(TomlNode::to_value) {
-            Some(::toml::Value::Array(entries)) => {
-                for entry in &entries {
-                    let name = entry
-                        .as_str()
-                        .ok_or_else(|| ConfigError::handled(format!("Environment key must be string, got {entry}")))?;
+        if let Some(other) = environments.filter(|environments| !environments.is_table()) {
+            if let Some(entries) = other.array() {
+                for entry in entries {
+                    let name = entry.as_str().ok_or_else(|| {
+                        let message = format!("Environment key must be string, got {}", entry.to_value());
+                        self.at_part(ConfigError::handled(message).in_part(entry.span()))
+                    })?;
                     names.add(name.to_owned());
                 }
+            } else if let Some(letters) = other.as_str() {
+                letters.chars().for_each(|letter| names.add(letter.to_string()));
+            } else {
+                let message = format!("'{}' object is not iterable", toml::convert::python_type(other));
+                let error = self.at_part(toml::convert::wrong(other, message));
+                return Err(error.hint("`env` is the table of environments: write `[env.NAME]`"));
             }
-            Some(::toml::Value::String(letters)) => letters.chars().for_each(|letter| names.add(letter.to_string())),
-            Some(other) => {
-                let message = format!("'{}' object is not iterable", toml::convert::python_type(&other));
-                return Err(ConfigError::new(ErrorClass::Type, message)
-                    .hint("`env` is the table of environments: write `[env.NAME]`"));
-            }
-            None => {}
         }
         self.templates.environments.iter().for_each(|(name, _)| names.add(name.clone()));
         Ok(())
@@ -348,7 +350,7 @@ impl Settings {
     ///
     /// # Errors
     /// If it does not exist; the message is the key as Python shows a missing one.
-    pub(crate) fn raw_from_root(&self, path: &[String]) -> Result<TomlNode<'_>, ConfigError> {
+    pub(crate) fn raw_from_root(&self, path: &[String]) -> Result<&TomlValue, ConfigError> {
         let missing = |key: &str| ConfigError::value(crate::python_text::python_repr(key));
         let Some(document) = self.toml() else { return Err(missing("")) };
         match document.get_from_root(path) {
@@ -364,8 +366,8 @@ impl Settings {
     }
 
     /// A raw value from anywhere in a TOML file, with the overrides that name it.
-    pub(crate) fn toml_from_root(&self, path: &[String]) -> Result<::toml::Value, ConfigError> {
-        let mut found = self.raw_from_root(path)?.to_value();
+    pub(crate) fn toml_from_root(&self, path: &[String]) -> Result<TomlValue, ConfigError> {
+        let mut found = self.raw_from_root(path)?.clone();
         let (Some(key), section) = (path.last(), path[..path.len().saturating_sub(1)].join(".")) else {
             return Err(ConfigError::key(""));
         };

@@ -20,7 +20,7 @@ use crate::settings::runners::{UV_PACKAGE_KINDS, checked_locked_package, checked
 use crate::settings::toml::load::toml_entry;
 use crate::settings::toml::location::location_of;
 use crate::settings::value::{IniValue, SettingValue};
-use crate::source::{IniEntry, TomlNode};
+use crate::source::{IniEntry, TomlValue};
 
 /// Variables that every environment passes on.
 const PASSED: &[&str] = &[
@@ -433,7 +433,7 @@ fn is_plain_list(text: &str) -> bool {
     !may_refer(text) && !text.split(separator).any(|entry| entry.trim().contains(char::is_whitespace))
 }
 
-fn has_plain_entries(value: TomlNode<'_>) -> bool {
+fn has_plain_entries(value: &TomlValue) -> bool {
     let is_plain = |text: &str| !may_refer(text) && !text.contains(char::is_whitespace);
     value.is_array() && value.entries().all(|(_, entry)| entry.as_str().is_some_and(is_plain))
 }

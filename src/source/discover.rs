@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use super::document::IniDocument;
-use super::{ConfigDocument, ConfigFormatKind, ConfigSource, TomlDocument, TomlNode, TomlTree, ini};
+use super::{ConfigDocument, ConfigFormatKind, ConfigSource, TomlDocument, TomlTree, TomlValue, ini};
 use crate::bounded;
 use crate::error::{ConfigError, ErrorClass, Location};
 
@@ -212,13 +212,13 @@ fn read_toml(
         return Ok(Some(toml_source(format, path, text, tree)));
     }
     let tox = tree.root().get("tool").and_then(|tool| tool.get("tox"));
-    let Some(tox) = tox.and_then(TomlNode::as_table) else { return Ok(None) };
+    let Some(tox) = tox.and_then(TomlValue::as_table) else { return Ok(None) };
     if format == ConfigFormatKind::PyProject {
         // A table with nothing but the old key, or with nothing, belongs to the next format.
         let native = tox.keys().any(|key| key != "legacy_tox_ini");
         return Ok(native.then(|| toml_source(format, path, text, tree)));
     }
-    match tox.get("legacy_tox_ini").and_then(TomlNode::as_str) {
+    match tox.get("legacy_tox_ini").and_then(TomlValue::as_str) {
         Some(ini_text) => {
             let lines_before = lines_before_value(&text);
             read_ini(format, (path, shown), ini_text.trim_start_matches('\u{feff}').to_owned(), lines_before).map(Some)

@@ -9,7 +9,7 @@ pub mod yaml;
 
 pub use discover::discover;
 pub use document::{IniDocument, IniEntry, IniSection, LineNumbers};
-pub use toml::{TomlNode, TomlTree};
+pub use toml::{Span, TomlContent, TomlTable, TomlTree, TomlValue};
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -76,7 +76,7 @@ pub struct TomlDocument {
 
 impl TomlDocument {
     /// A value below tox's own table; that table itself for an empty path.
-    pub fn get(&self, path: &[String]) -> Option<TomlNode<'_>> {
+    pub fn get(&self, path: &[String]) -> Option<&TomlValue> {
         path.iter().try_fold(self.table(), |node, step| node.get(step))
     }
 
@@ -98,10 +98,10 @@ impl TomlDocument {
     }
 
     /// tox's own table.
-    pub fn table(&self) -> TomlNode<'_> {
+    pub fn table(&self) -> &TomlValue {
         let mut table = self.root.root();
         for step in self.prefix {
-            match table.get(step).and_then(TomlNode::as_table) {
+            match table.get(step).and_then(TomlValue::as_table) {
                 Some(inner) => table = inner,
                 None => break,
             }
@@ -113,7 +113,7 @@ impl TomlDocument {
 /// The result of following a reference.
 #[derive(Debug, Clone)]
 pub enum ReferencedValue<'a> {
-    Value(TomlNode<'a>),
+    Value(&'a TomlValue),
     Missing {
         /// The first missing key on the path.
         step: String,
@@ -122,7 +122,7 @@ pub enum ReferencedValue<'a> {
     Blocked {
         /// The key that cannot be in it.
         step: String,
-        value: TomlNode<'a>,
+        value: &'a TomlValue,
     },
 }
 

@@ -1,5 +1,6 @@
 //! Reads a TOML file as a tree in which every key has its location.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use toml::Value;
@@ -10,46 +11,56 @@ use crate::os_text;
 
 /// A whole file.
 #[derive(Debug, Clone)]
-pub struct TomlTree(Located);
+pub struct TomlTree(TomlValue);
 
-/// A value, and the offset of its key (or of itself in an array) in the file, in bytes.
+/// Where a value is written: offsets in the file's text, in bytes.
+pub type Span = Range<usize>;
+
+/// The entries of a table, in the order in which keys are first mentioned.
+pub type TomlTable = Map<String, TomlValue>;
+
+/// A value with its location.
 #[derive(Debug, Clone)]
-struct Located {
+pub struct TomlValue {
+    /// The offset of its key (or of itself in an array) in the file, in bytes.
     place: usize,
-    content: Content,
+    /// Empty if the value is not from the file.
+    span: Span,
+    pub content: TomlContent,
 }
 
 #[derive(Debug, Clone)]
-enum Content {
+pub enum TomlContent {
+    /// Neither an array nor a table.
     Scalar(Value),
-    Array(Vec<Located>),
-    /// In the order in which keys are first mentioned.
-    Table(Map<String, Located>),
+    Array(Vec<TomlValue>),
+    Table(TomlTable),
 }
 
 impl TomlTree {
     /// Reads a file's text.
     pub fn read(text: &Arc<String>) -> Result<Self, toml::de::Error> {
         let table = DeTable::parse(text)?;
-        let Some(content) = Content::of_table(table.get_ref()) else {
+        let Some(content) = TomlContent::of_table(table.get_ref()) else {
             // The crate finds the words for a number that is too large only when it is asked for its value.
             toml::from_str::<toml::Table>(text)?;
             return Err(serde::de::Error::custom("a number is too large"));
         };
-        Ok(Self(Located { place: 0, content }))
+        Ok(Self(TomlValue { place: 0, span: 0..0, content }))
     }
 
-    pub fn root(&self) -> TomlNode<'_> {
-        TomlNode(&self.0)
+    pub fn root(&self) -> &TomlValue {
+        &self.0
     }
 }
 
-impl Content {
+impl TomlContent {
     /// `None`: a number in it is too large.
     fn of_table(table: &DeTable<'_>) -> Option<Self> {
         let located = table.iter().map(|(key, value)| {
             let content = Self::of(value.get_ref())?;
-            Some((os_text::escape(key.get_ref()).into_owned(), Located { place: key.span().start, content }))
+            let located = TomlValue { place: key.span().start, span: value.span(), content };
+            Some((os_text::escape(key.get_ref()).into_owned(), located))
         });
         let mut located = located.collect::<Option<Vec<_>>>()?;
         // The crate moves a table whose header follows those of tables inside it to the end.
@@ -69,9 +80,10 @@ impl Content {
             DeValue::Boolean(flag) => Value::Boolean(*flag),
             DeValue::Datetime(moment) => Value::Datetime(*moment),
             DeValue::Array(values) => {
-                let located = values
-                    .iter()
-                    .map(|value| Some(Located { place: value.span().start, content: Self::of(value.get_ref())? }));
+                let located = values.iter().map(|value| {
+                    let span = value.span();
+                    Some(TomlValue { place: span.start, span, content: Self::of(value.get_ref())? })
+                });
                 return located.collect::<Option<_>>().map(Self::Array);
             }
             DeValue::Table(table) => return Self::of_table(table),
@@ -79,85 +91,114 @@ impl Content {
     }
 }
 
-impl Located {
+impl TomlValue {
+    /// A value that is written at `span`, or that comes from what is written there.
+    pub fn new(content: TomlContent, span: Span) -> Self {
+        Self { place: span.start, span, content }
+    }
+
+    pub fn text(text: String, span: Span) -> Self {
+        Self::new(TomlContent::Scalar(Value::String(text)), span)
+    }
+
+    pub fn list(values: Vec<Self>, span: Span) -> Self {
+        Self::new(TomlContent::Array(values), span)
+    }
+
     /// Where it, or anything in it, is mentioned first. Keys are in that order already.
     fn first_mention(&self) -> usize {
-        match &self.content {
-            Content::Table(table) => {
-                table.values().next().map_or(self.place, |first| first.first_mention().min(self.place))
-            }
-            Content::Array(values) => values.first().map_or(self.place, |first| first.first_mention().min(self.place)),
-            Content::Scalar(_) => self.place,
-        }
+        let first = match &self.content {
+            TomlContent::Table(table) => table.values().next(),
+            TomlContent::Array(values) => values.first(),
+            TomlContent::Scalar(_) => None,
+        };
+        first.map_or(self.place, |first| first.first_mention().min(self.place))
     }
-}
 
-/// A value of the file.
-#[derive(Debug, Clone, Copy)]
-pub struct TomlNode<'a>(&'a Located);
-
-impl<'a> TomlNode<'a> {
     /// The value of a key, if this is a table that has it.
-    pub fn get(self, key: &str) -> Option<Self> {
-        match &self.0.content {
-            Content::Table(table) => table.get(key).map(Self),
+    pub fn get(&self, key: &str) -> Option<&Self> {
+        self.table()?.get(key)
+    }
+
+    pub fn table(&self) -> Option<&TomlTable> {
+        match &self.content {
+            TomlContent::Table(table) => Some(table),
             _ => None,
         }
     }
 
-    pub fn is_table(self) -> bool {
-        matches!(self.0.content, Content::Table(_))
+    pub fn array(&self) -> Option<&[Self]> {
+        match &self.content {
+            TomlContent::Array(values) => Some(values),
+            _ => None,
+        }
     }
 
-    pub fn is_array(self) -> bool {
-        matches!(self.0.content, Content::Array(_))
+    pub fn scalar(&self) -> Option<&Value> {
+        match &self.content {
+            TomlContent::Scalar(value) => Some(value),
+            _ => None,
+        }
     }
 
-    pub fn as_table(self) -> Option<Self> {
+    pub fn is_table(&self) -> bool {
+        self.table().is_some()
+    }
+
+    pub fn is_array(&self) -> bool {
+        self.array().is_some()
+    }
+
+    pub fn as_table(&self) -> Option<&Self> {
         self.is_table().then_some(self)
     }
 
-    pub fn as_str(self) -> Option<&'a str> {
-        match &self.0.content {
-            Content::Scalar(value) => value.as_str(),
-            _ => None,
-        }
+    pub fn as_str(&self) -> Option<&str> {
+        self.scalar()?.as_str()
+    }
+
+    pub fn is_str(&self) -> bool {
+        self.as_str().is_some()
     }
 
     /// The entries of an array or a table, in the order of their first mention. The keys of an array are empty.
-    pub fn entries(self) -> impl Iterator<Item = (&'a str, Self)> {
-        let (values, table) = match &self.0.content {
-            Content::Array(values) => (values.as_slice(), None),
-            Content::Table(table) => (&[][..], Some(table)),
-            Content::Scalar(_) => (&[][..], None),
-        };
-        let values = values.iter().map(|value| ("", Self(value)));
-        values.chain(table.into_iter().flatten().map(|(key, value)| (key.as_str(), Self(value))))
+    pub fn entries(&self) -> impl Iterator<Item = (&str, &Self)> {
+        let values = self.array().unwrap_or_default().iter().map(|value| ("", value));
+        values.chain(self.table().into_iter().flatten().map(|(key, value)| (key.as_str(), value)))
     }
 
-    pub fn keys(self) -> impl Iterator<Item = &'a str> {
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
         self.entries().map(|(key, _)| key)
     }
 
     /// The offset of its key (or of itself in an array) in the file's text.
-    pub fn place(self) -> usize {
-        self.0.place
+    pub fn place(&self) -> usize {
+        self.place
     }
 
-    pub fn to_value(self) -> Value {
-        match &self.0.content {
-            Content::Scalar(value) => value.clone(),
-            Content::Array(values) => Value::Array(values.iter().map(|value| Self(value).to_value()).collect()),
-            Content::Table(_) => Value::Table(self.to_table()),
+    /// The value in it whose key begins at that offset.
+    pub fn written_at(&self, place: usize) -> Option<&Self> {
+        self.entries().find_map(|(_, entry)| {
+            if entry.place == place && !self.is_array() { Some(entry) } else { entry.written_at(place) }
+        })
+    }
+
+    pub fn span(&self) -> Span {
+        self.span.clone()
+    }
+
+    pub fn to_value(&self) -> Value {
+        match &self.content {
+            TomlContent::Scalar(value) => value.clone(),
+            TomlContent::Array(values) => Value::Array(values.iter().map(Self::to_value).collect()),
+            TomlContent::Table(_) => Value::Table(self.to_table()),
         }
     }
 
     /// An empty table if this is not a table.
-    pub fn to_table(self) -> toml::Table {
-        if !self.is_table() {
-            return toml::Table::new();
-        }
-        self.entries().map(|(key, value)| (key.to_owned(), value.to_value())).collect()
+    pub fn to_table(&self) -> toml::Table {
+        let entries = self.table().into_iter().flatten();
+        entries.map(|(key, value)| (key.to_owned(), value.to_value())).collect()
     }
 }
 
@@ -242,7 +283,10 @@ mod tests {
         let text = "a = 1\n[b]\n\"c\" = { d = 2 }\n";
         let tree = read(text).expect("valid");
         let inner = tree.root().get("b").and_then(|table| table.get("c")).expect("there");
-        let start = |node: TomlNode<'_>| text.get(node.place()..node.place() + 1);
+        let start = |value: &TomlValue| text.get(value.place()..value.place() + 1);
         assert_eq!((start(inner), inner.get("d").and_then(start)), (Some("\""), Some("d")));
+        let spans = |value: &TomlValue| text.get(value.span()).map(str::to_owned);
+        assert_eq!(spans(inner).as_deref(), Some("{ d = 2 }"));
+        assert_eq!(inner.get("d").and_then(spans).as_deref(), Some("2"));
     }
 }

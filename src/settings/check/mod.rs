@@ -29,6 +29,8 @@ pub struct CheckedProject<'a> {
     environments: &'a [Arc<ConfigSet>],
     /// Whether there are plugins unknown to envo, which may read their own keys.
     has_other_plugins: bool,
+    /// The sections from which environments inherit, whatever they are called.
+    inherited: HashSet<String>,
     /// Of the file.
     lines: Vec<&'a str>,
 }
@@ -76,13 +78,23 @@ pub fn findings(subject: &CheckedProject<'_>, others: impl FnOnce() -> Vec<Confi
 
 /// Warnings of a run: probable misspellings of the keys of services.
 pub fn misspelt_keys(settings: &Settings) -> Vec<ConfigError> {
-    unknown::misspelt_of_services(&CheckedProject::new(settings, &[], false))
+    unknown::misspelt_of_services(settings)
 }
 
 impl<'a> CheckedProject<'a> {
     pub fn new(settings: &'a Settings, environments: &'a [Arc<ConfigSet>], has_other_plugins: bool) -> Self {
+        let inherited = environments.iter().flat_map(|set| unknown::sections_of(settings, set)).collect();
+        Self::inheriting(settings, environments, has_other_plugins, inherited)
+    }
+
+    fn inheriting(
+        settings: &'a Settings,
+        environments: &'a [Arc<ConfigSet>],
+        has_other_plugins: bool,
+        inherited: HashSet<String>,
+    ) -> Self {
         let lines = settings.source.text.lines().collect();
-        Self { settings, environments, has_other_plugins, lines }
+        Self { settings, environments, has_other_plugins, inherited, lines }
     }
 }
 
@@ -99,7 +111,7 @@ impl CheckedProject<'_> {
         let prefix = section.split(':').next().unwrap_or_default();
         if section == self.settings.source.format.core_section() {
             Some(SetKind::Core)
-        } else if prefix == TEST_PREFIX || prefix == PACKAGE_BASE {
+        } else if prefix == TEST_PREFIX || prefix == PACKAGE_BASE || self.inherited.contains(section) {
             Some(SetKind::Run)
         } else {
             None

@@ -1,15 +1,17 @@
 //! Finds unused keys.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use crate::did_you_mean::{is_misspelt, most_alike};
 use crate::error::ConfigError;
 use crate::settings::check::CheckedProject;
-use crate::settings::config_set::SetKind;
+use crate::settings::config_set::{ConfigSet, SetKind};
 use crate::settings::keys::{self, CORE};
+use crate::settings::loader::SectionLoader;
 use crate::settings::toml::{ENV, ENV_BASE, PACKAGE_BASE, RUN_BASE};
 use crate::settings::{Settings, toml_section};
-use crate::source::TomlNode;
+use crate::source::TomlValue;
 
 /// The start of a hint with a suggestion.
 const SUGGESTION: &str = "did you mean";
@@ -62,22 +64,38 @@ fn all(subject: &CheckedProject<'_>) -> Vec<(String, ConfigError)> {
             found.extend(error.map(|error| (section.to_owned(), error)));
         }
     }
+    // Every section of the file has these, those of other programs too.
+    let defaults = subject.settings.ini().map(|document| &document.defaults);
+    for (section, entry) in
+        defaults.into_iter().flat_map(|section| section.entries.iter().map(move |entry| (section, entry)))
+    {
+        let is_known = belongs(&entry.key, SetKind::Run) || belongs(&entry.key, SetKind::Core);
+        if !is_known && !is_referred_to(&references, &section.name, &entry.key) {
+            let error = unknown(subject, &entry.key, &section.name, SetKind::Run).filter(is_misspelling);
+            let error = error.map(|error| error.at(subject.settings.entry_location(entry)));
+            found.extend(error.map(|error| (section.name.clone(), error)));
+        }
+    }
     found.extend(in_tables(subject));
     found
 }
 
+fn is_misspelling(error: &ConfigError) -> bool {
+    error.hints.iter().any(|hint| hint.starts_with(SUGGESTION))
+}
+
 /// Probable misspellings of envo's keys in services and the sections they inherit from. tox ignores such keys, but has
 /// no services.
-pub(super) fn misspelt_of_services(subject: &CheckedProject<'_>) -> Vec<ConfigError> {
-    let services = sections_of_services(subject.settings).unwrap_or_default();
+pub(super) fn misspelt_of_services(settings: &Settings) -> Vec<ConfigError> {
+    let services = sections_of_services(settings).unwrap_or_default();
     if services.is_empty() {
         return Vec::new();
     }
-    let is_nearly_one = |error: &ConfigError| error.hints.iter().any(|hint| hint.starts_with(SUGGESTION));
+    let subject = CheckedProject::inheriting(settings, &[], false, services);
     let of_service = |(section, error): (String, ConfigError)| {
-        (services.contains(&section) && is_nearly_one(&error)).then_some(error)
+        (subject.inherited.contains(&section) && is_misspelling(&error)).then_some(error)
     };
-    all(subject).into_iter().filter_map(of_service).collect()
+    all(&subject).into_iter().filter_map(of_service).collect()
 }
 
 /// The sections of services, with those they inherit from.
@@ -89,29 +107,43 @@ fn sections_of_services(settings: &Settings) -> Result<HashSet<String>, ConfigEr
     }
     for name in settings.declared_names()? {
         let set = settings.environment(name);
-        // An error in one does not affect the others.
-        let Ok(loaders) = settings.loaders(&set) else { continue };
-        if !settings.is_written(&set, "serve").unwrap_or(false) {
-            continue;
+        if settings.is_written(&set, "serve").unwrap_or(false) {
+            found.extend(sections_of(settings, &set));
+            found.extend(settings.ini().map(|document| document.defaults.name.clone()));
         }
-        found.extend(loaders.iter().filter_map(|loader| match settings.toml() {
-            None => loader.file_section.clone(),
-            Some(document) => {
-                let path: Vec<&str> = loader.path.iter().map(String::as_str).collect();
-                Some(toml_section(document, &path))
-            }
-        }));
     }
     Ok(found)
+}
+
+/// The section of an environment and those it inherits from; none where that cannot be found out.
+pub(super) fn sections_of(settings: &Settings, set: &ConfigSet) -> Vec<String> {
+    let loaders = settings.loaders(set).unwrap_or_default();
+    let section = |loader: &Arc<SectionLoader>| match settings.toml() {
+        None => loader.file_section.clone(),
+        Some(document) => {
+            let path: Vec<&str> = loader.path.iter().map(String::as_str).collect();
+            Some(toml_section(document, &path))
+        }
+    };
+    loaders.iter().filter_map(section).collect()
 }
 
 /// The same for a TOML file.
 fn in_tables(subject: &CheckedProject<'_>) -> Vec<(String, ConfigError)> {
     let Some(document) = subject.settings.toml() else { return Vec::new() };
     let mut found = Vec::new();
-    let mut look = |path: &[&str], table: TomlNode<'_>, kind: SetKind, others: &[&str]| {
+    let mut references = Vec::new();
+    table_references(document.root.root(), &mut references);
+    let is_used = |section: &str, name: &str| {
+        let path = if section.is_empty() { name.to_lowercase() } else { format!("{section}.{name}").to_lowercase() };
+        let is_within =
+            |one: &String| one.strip_prefix(&path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+        references.iter().any(is_within)
+    };
+    let mut look = |path: &[&str], table: &TomlValue, kind: SetKind, others: &[&str]| {
         let section = toml_section(document, path);
-        for name in table.keys().filter(|name| !belongs(name, kind) && !others.contains(name)) {
+        let is_strange = |name: &&str| !belongs(name, kind) && !others.contains(name) && !is_used(&section, name);
+        for name in table.keys().filter(is_strange) {
             let error = unknown(subject, name, &section, kind);
             let place = subject.table_location(&section, name);
             let error = error.map(|error| place.into_iter().fold(error, ConfigError::at));
@@ -119,20 +151,40 @@ fn in_tables(subject: &CheckedProject<'_>) -> Vec<(String, ConfigError)> {
         }
     };
     let root = document.table();
-    look(&[], root, SetKind::Core, &TABLES);
-    for base in [RUN_BASE, PACKAGE_BASE] {
-        if let Some(table) = root.get(base).and_then(TomlNode::as_table) {
-            look(&[base], table, SetKind::Run, &[]);
-        }
+    let bases = root.entries().filter(|(name, table)| {
+        let is_base =
+            || [RUN_BASE, PACKAGE_BASE].contains(name) || subject.inherited.contains(&toml_section(document, &[name]));
+        table.is_table() && is_base()
+    });
+    let bases: Vec<(&str, &TomlValue)> = bases.collect();
+    let tables: Vec<&str> = TABLES.into_iter().chain(bases.iter().map(|(name, _)| *name)).collect();
+    look(&[], root, SetKind::Core, &tables);
+    for (name, table) in bases {
+        look(&[name], table, SetKind::Run, &[]);
     }
     for (group, others) in [(ENV, &[][..]), (ENV_BASE, &["factors"][..])] {
-        for (name, value) in root.get(group).and_then(TomlNode::as_table).into_iter().flat_map(TomlNode::entries) {
+        for (name, value) in root.get(group).and_then(TomlValue::as_table).into_iter().flat_map(TomlValue::entries) {
             if let Some(table) = value.as_table() {
                 look(&[group, name], table, SetKind::Run, others);
             }
         }
     }
     found
+}
+
+/// The paths that values of a TOML file refer to: those of `of`, and sections and keys in texts.
+fn table_references(value: &TomlValue, found: &mut Vec<String>) {
+    if let Some(text) = value.as_str() {
+        found.extend(references(text).into_iter().filter_map(|one| {
+            let (section, key) = one.strip_prefix('[')?.split_once(']')?;
+            Some(format!("{section}.{key}"))
+        }));
+    }
+    if value.get("replace").and_then(TomlValue::as_str) == Some("ref") {
+        let steps = value.get("of").and_then(TomlValue::array).unwrap_or_default();
+        found.push(steps.iter().filter_map(TomlValue::as_str).collect::<Vec<_>>().join(".").to_lowercase());
+    }
+    value.entries().for_each(|(_, entry)| table_references(entry, found));
 }
 
 /// `None` if a plugin may use it.

@@ -21,7 +21,7 @@ use crate::settings::keys;
 use crate::settings::loader::SectionLoader;
 use crate::settings::overrides::Override;
 use crate::settings::toml::load::toml_entry;
-use crate::source::TomlNode;
+use crate::source::TomlValue;
 pub(super) use lines::check_marker;
 
 /// One thing the setting says, in order.
@@ -160,7 +160,7 @@ fn text_asks(text: &str) -> bool {
 }
 
 /// The same for those of a TOML file.
-fn table_asks(table: TomlNode<'_>) -> bool {
+fn table_asks(table: &TomlValue) -> bool {
     table.get("file").is_some() || table.entries().any(|(_, value)| value.get("marker").is_some())
 }
 

@@ -10,75 +10,84 @@ use crate::settings::convert::{list, sorted};
 use crate::settings::keys::is_own;
 use crate::settings::toml::product;
 use crate::settings::value::{SettingValue, ValueKind, python_path};
+use crate::source::{TomlContent, TomlTable, TomlValue};
 
 /// Python's name for the type of a value.
-pub fn python_type(value: &Toml) -> &'static str {
-    match value {
-        Toml::String(_) => "str",
-        Toml::Integer(_) => "int",
-        Toml::Float(_) => "float",
-        Toml::Boolean(_) => "bool",
-        Toml::Datetime(_) => "datetime",
-        Toml::Array(_) => "list",
-        Toml::Table(_) => "dict",
+pub fn python_type(value: &TomlValue) -> &'static str {
+    match &value.content {
+        TomlContent::Scalar(Toml::String(_)) => "str",
+        TomlContent::Scalar(Toml::Integer(_)) => "int",
+        TomlContent::Scalar(Toml::Float(_)) => "float",
+        TomlContent::Scalar(Toml::Boolean(_)) => "bool",
+        TomlContent::Scalar(_) => "datetime",
+        TomlContent::Array(_) => "list",
+        TomlContent::Table(_) => "dict",
     }
 }
 
 /// A value as Python's `str` writes it.
-pub fn python_text(value: &Toml) -> String {
-    match value {
-        Toml::String(text) => text.clone(),
-        Toml::Boolean(flag) => if *flag { "True" } else { "False" }.to_owned(),
-        Toml::Float(number) => SettingValue::Float(*number).show().text,
-        Toml::Integer(number) => number.to_string(),
-        other => other.to_string(),
+pub fn python_text(value: &TomlValue) -> String {
+    match value.scalar() {
+        Some(Toml::String(text)) => text.clone(),
+        Some(Toml::Boolean(flag)) => if *flag { "True" } else { "False" }.to_owned(),
+        Some(Toml::Float(number)) => SettingValue::Float(*number).show().text,
+        Some(Toml::Integer(number)) => number.to_string(),
+        _ => value.to_value().to_string(),
     }
 }
 
 /// A value in messages: substitution may have put a secret into texts, so they are not shown.
-fn describe(value: &Toml) -> String {
-    match value {
-        Toml::Boolean(_) | Toml::Integer(_) | Toml::Float(_) => python_text(value),
-        other => format!("value of type '{}'", python_type(other)),
+fn describe(value: &TomlValue) -> String {
+    match value.scalar() {
+        Some(Toml::Boolean(_) | Toml::Integer(_) | Toml::Float(_)) => python_text(value),
+        _ => format!("value of type '{}'", python_type(value)),
     }
 }
 
-fn wrong(message: String) -> ConfigError {
-    ConfigError::new(ErrorClass::Type, message)
+/// The error at that value.
+pub fn wrong(value: &TomlValue, message: String) -> ConfigError {
+    ConfigError::new(ErrorClass::Type, message).in_part(value.span())
 }
 
-fn not_of(value: &Toml, of: &str) -> ConfigError {
-    wrong(format!("{} is not of type '{of}'", describe(value)))
+pub fn not_of(value: &TomlValue, of: &str) -> ConfigError {
+    wrong(value, format!("{} is not of type '{of}'", describe(value)))
 }
 
-fn text(value: &Toml) -> Result<String, ConfigError> {
+/// The value as a text, which it must be.
+pub fn text(value: &TomlValue) -> Result<String, ConfigError> {
     value.as_str().map(str::to_owned).ok_or_else(|| not_of(value, "str"))
 }
 
-fn texts(value: &Toml) -> Result<Vec<String>, ConfigError> {
-    let entries = value.as_array().ok_or_else(|| wrong(format!("{} is not list", describe(value))))?;
-    entries.iter().map(text).collect()
+fn texts(value: &TomlValue) -> Result<Vec<String>, ConfigError> {
+    array(value)?.iter().map(text).collect()
 }
 
-pub fn convert(key: &str, kind: ValueKind, value: &Toml) -> Result<SettingValue, ConfigError> {
+fn array(value: &TomlValue) -> Result<&[TomlValue], ConfigError> {
+    value.array().ok_or_else(|| wrong(value, format!("{} is not list", describe(value))))
+}
+
+fn table(value: &TomlValue) -> Result<&TomlTable, ConfigError> {
+    value.table().ok_or_else(|| wrong(value, format!("{} is not dictionary", describe(value))))
+}
+
+pub fn convert(key: &str, kind: ValueKind, value: &TomlValue) -> Result<SettingValue, ConfigError> {
     Ok(match kind {
         ValueKind::Text => SettingValue::Text(text(value)?),
         ValueKind::Plain => SettingValue::Text(plain(value)?),
-        ValueKind::Line => SettingValue::Text(match value {
-            Toml::Array(_) => quote_words(&texts(value)?),
-            _ => text(value)?,
-        }),
+        ValueKind::Line if value.is_array() => SettingValue::Text(quote_words(&texts(value)?)),
+        ValueKind::Line => SettingValue::Text(text(value)?),
         ValueKind::OptionalText | ValueKind::OptionalBoolean | ValueKind::OptionalMapping
             if value.as_str().is_some_and(|text| text.trim().is_empty()) =>
         {
             SettingValue::Absent
         }
         ValueKind::OptionalText if key == "min_version" && !value.is_str() => {
-            return Err(ConfigError::value(format!("Invalid version: {}", crate::python_text::repr(value))));
+            let version = crate::python_text::repr(&value.to_value());
+            return Err(ConfigError::value(format!("Invalid version: {version}")).in_part(value.span()));
         }
         ValueKind::OptionalText => SettingValue::Text(text(value)?.trim().to_owned()),
         ValueKind::Boolean | ValueKind::OptionalBoolean => {
-            SettingValue::Boolean(value.as_bool().ok_or_else(|| not_of(value, "bool"))?)
+            SettingValue::Boolean(value.scalar().and_then(Toml::as_bool).ok_or_else(|| not_of(value, "bool"))?)
         }
         ValueKind::Integer => SettingValue::Integer(integer(value)?),
         ValueKind::Float => SettingValue::Float(float(value)?),
@@ -91,10 +100,10 @@ pub fn convert(key: &str, kind: ValueKind, value: &Toml) -> Result<SettingValue,
         }
         // Where tox takes nothing but a list, envo's own keys take what their line in an INI file would say.
         ValueKind::List if is_own(key) && value.is_str() => SettingValue::List(list(&text(value)?)),
-        ValueKind::List if is_text_or_list(key) => match value {
-            Toml::String(text) => SettingValue::List(vec![text.clone()]),
-            Toml::Array(_) => SettingValue::List(texts(value)?),
-            other => return Err(wrong(format!("{} cannot cast to list[str] | str", python_text(other)))),
+        ValueKind::List if is_text_or_list(key) => match value.as_str() {
+            Some(text) => SettingValue::List(vec![text.to_owned()]),
+            None if value.is_array() => SettingValue::List(texts(value)?),
+            None => return Err(wrong(value, format!("{} cannot cast to list[str] | str", python_text(value)))),
         },
         ValueKind::List | ValueKind::RequirementList => SettingValue::List(texts(value)?),
         ValueKind::Set => SettingValue::Set(sorted(texts(value)?)),
@@ -110,12 +119,12 @@ pub fn convert(key: &str, kind: ValueKind, value: &Toml) -> Result<SettingValue,
 }
 
 /// One value, or several as lines.
-fn plain(value: &Toml) -> Result<String, ConfigError> {
-    match value {
-        Toml::Array(entries) => Ok(entries.iter().map(plain).collect::<Result<Vec<_>, _>>()?.join("\n")),
-        Toml::Boolean(flag) => Ok(flag.to_string()),
-        Toml::String(_) | Toml::Integer(_) | Toml::Float(_) => Ok(python_text(value)),
-        Toml::Datetime(_) | Toml::Table(_) => Err(not_of(value, "str")),
+fn plain(value: &TomlValue) -> Result<String, ConfigError> {
+    match &value.content {
+        TomlContent::Array(entries) => Ok(entries.iter().map(plain).collect::<Result<Vec<_>, _>>()?.join("\n")),
+        TomlContent::Scalar(Toml::Boolean(flag)) => Ok(flag.to_string()),
+        TomlContent::Scalar(Toml::String(_) | Toml::Integer(_) | Toml::Float(_)) => Ok(python_text(value)),
+        TomlContent::Scalar(_) | TomlContent::Table(_) => Err(not_of(value, "str")),
     }
 }
 
@@ -124,68 +133,65 @@ fn is_text_or_list(key: &str) -> bool {
     matches!(key, "base_python" | "default_base_python" | "base_python_file")
 }
 
-fn integer(value: &Toml) -> Result<i64, ConfigError> {
-    match value {
-        Toml::Integer(number) => Ok(*number),
-        Toml::Float(number) => Ok(*number as i64),
-        Toml::Boolean(flag) => Ok(i64::from(*flag)),
-        Toml::String(digits) => digits.trim().parse().map_err(|_| not_of(value, "int")),
-        other => Err(not_of(other, "int")),
+fn integer(value: &TomlValue) -> Result<i64, ConfigError> {
+    match value.scalar() {
+        Some(Toml::Integer(number)) => Ok(*number),
+        Some(Toml::Float(number)) => Ok(*number as i64),
+        Some(Toml::Boolean(flag)) => Ok(i64::from(*flag)),
+        Some(Toml::String(digits)) => digits.trim().parse().map_err(|_| not_of(value, "int")),
+        _ => Err(not_of(value, "int")),
     }
 }
 
-fn float(value: &Toml) -> Result<f64, ConfigError> {
-    match value {
-        Toml::Integer(number) => Ok(*number as f64),
-        Toml::Float(number) => Ok(*number),
-        Toml::Boolean(flag) => Ok(f64::from(u8::from(*flag))),
-        Toml::String(digits) => digits.trim().parse().map_err(|_| not_of(value, "float")),
-        other => Err(not_of(other, "float")),
+fn float(value: &TomlValue) -> Result<f64, ConfigError> {
+    match value.scalar() {
+        Some(Toml::Integer(number)) => Ok(*number as f64),
+        Some(Toml::Float(number)) => Ok(*number),
+        Some(Toml::Boolean(flag)) => Ok(f64::from(u8::from(*flag))),
+        Some(Toml::String(digits)) => digits.trim().parse().map_err(|_| not_of(value, "float")),
+        _ => Err(not_of(value, "float")),
     }
 }
 
-fn labels(value: &Toml) -> Result<Vec<(String, Vec<String>)>, ConfigError> {
-    let table = value.as_table().ok_or_else(|| wrong(format!("{} is not dictionary", describe(value))))?;
+fn labels(value: &TomlValue) -> Result<Vec<(String, Vec<String>)>, ConfigError> {
+    let table = table(value)?;
     table.iter().map(|(name, members)| Ok((name.clone(), product::environments(members)?))).collect()
 }
 
-fn command(value: &Toml) -> Result<Command, ConfigError> {
+fn command(value: &TomlValue) -> Result<Command, ConfigError> {
     let words = texts(value)?;
     if words.is_empty() {
-        return Err(ConfigError::value("attempting to parse [] into a command failed"));
+        let error = ConfigError::value("attempting to parse [] into a command failed");
+        return Err(error.in_part(value.span()));
     }
     Ok(Command::from_words(words))
 }
 
-fn commands(value: &Toml) -> Result<Vec<Command>, ConfigError> {
-    let entries = value.as_array().ok_or_else(|| wrong(format!("{} is not list", describe(value))))?;
-    let words = entries.iter().map(texts).collect::<Result<Vec<_>, _>>()?;
+fn commands(value: &TomlValue) -> Result<Vec<Command>, ConfigError> {
+    let words = array(value)?.iter().map(texts).collect::<Result<Vec<_>, _>>()?;
     // A generated command leaves an empty list where it does not apply.
     Ok(words.into_iter().filter(|words| !words.is_empty()).map(Command::from_words).collect())
 }
 
-fn requirements(key: &str, value: &Toml) -> Result<String, ConfigError> {
+fn requirements(key: &str, value: &TomlValue) -> Result<String, ConfigError> {
     let expected = "str, list[str], or list[Requirement]";
-    match value {
-        Toml::String(text) => Ok(text.clone()),
-        Toml::Array(entries) => {
-            let bad: Vec<String> = entries
-                .iter()
-                .enumerate()
-                .filter(|(_, entry)| !entry.is_str())
-                .map(|(at, entry)| format!("[{at}] {}", python_type(entry)))
-                .collect();
-            if !bad.is_empty() {
-                let list = bad.join(", ");
-                return Err(wrong(format!("{key} expected {expected}, got list with invalid items: {list}")));
-            }
-            Ok(entries.iter().filter_map(Toml::as_str).collect::<Vec<_>>().join("\n"))
-        }
-        other => Err(wrong(format!("{key} expected {expected}, got {}: {}", python_type(other), python_text(other)))),
+    if let Some(text) = value.as_str() {
+        return Ok(text.to_owned());
     }
+    let Some(entries) = value.array() else {
+        let (kind, text) = (python_type(value), python_text(value));
+        return Err(wrong(value, format!("{key} expected {expected}, got {kind}: {text}")));
+    };
+    let bad: Vec<_> = entries.iter().enumerate().filter(|(_, entry)| !entry.is_str()).collect();
+    if let Some((_, first)) = bad.first() {
+        let list: Vec<String> = bad.iter().map(|(at, entry)| format!("[{at}] {}", python_type(entry))).collect();
+        let message = format!("{key} expected {expected}, got list with invalid items: {}", list.join(", "));
+        return Err(wrong(first, message));
+    }
+    Ok(entries.iter().filter_map(TomlValue::as_str).collect::<Vec<_>>().join("\n"))
 }
 
-fn mapping(value: &Toml) -> Result<Vec<(String, Json)>, ConfigError> {
-    let table = value.as_table().ok_or_else(|| wrong(format!("{} is not dictionary", describe(value))))?;
+fn mapping(value: &TomlValue) -> Result<Vec<(String, Json)>, ConfigError> {
+    let table = table(value)?;
     table.iter().map(|(name, entry)| Ok((name.clone(), Json::from(text(entry)?)))).collect()
 }

@@ -13,10 +13,10 @@ use crate::settings::toml::unroll::{SubstitutedTexts, TomlUnroller};
 use crate::settings::toml::{ENV, ENV_BASE};
 use crate::settings::value::{SettingValue, ValueKind};
 use crate::settings::{Settings, toml_section};
-use crate::source::{TomlDocument, TomlNode};
+use crate::source::{TomlContent, TomlDocument, TomlValue};
 
 /// A value of a loader's table.
-pub fn toml_entry<'a>(document: &'a TomlDocument, loader: &SectionLoader, spelling: &str) -> Option<TomlNode<'a>> {
+pub fn toml_entry<'a>(document: &'a TomlDocument, loader: &SectionLoader, spelling: &str) -> Option<&'a TomlValue> {
     loader.file_section.as_ref()?;
     document.get(&loader.path)?.get(spelling)
 }
@@ -33,7 +33,7 @@ impl Settings {
         let found = document.get(&path);
         match found {
             Some(value) if !path.is_empty() && !value.is_table() => {
-                let kind = python_type(&value.to_value());
+                let kind = python_type(value);
                 Err(ConfigError::handled(format!("{section} must be a table, is '{kind}'")))
             }
             Some(_) => {
@@ -71,7 +71,7 @@ impl Settings {
         let entry = |spelling| Some((spelling, toml_entry(document, place.loader, spelling)?));
         let Some((spelling, raw)) = spellings(place.key).find_map(entry) else { return Ok(None) };
         let kind = place.kind();
-        let failed = |error| place.failed_as(spelling, error);
+        let failed = |error| self.at_part(place.failed_as(spelling, error));
         let style = if matches!(kind, ValueKind::Requirements | ValueKind::Constraints) {
             ReplaceStyle::Requirements
         } else {
@@ -83,7 +83,7 @@ impl Settings {
             ValueKind::Command => Some(1),
             _ => None,
         };
-        let resolved = unroll.value(&raw.to_value(), 0).map_err(failed)?;
+        let resolved = unroll.value(raw, 0).map_err(failed)?;
         convert(place.key.name, kind, &resolved).map(Some).map_err(failed)
     }
 
@@ -97,14 +97,14 @@ impl Settings {
         let table = if loader.path.is_empty() {
             Some(document.table())
         } else {
-            document.get(&loader.path).and_then(TomlNode::as_table)
+            document.get(&loader.path).and_then(TomlValue::as_table)
         };
         let meant_otherwise: &[&str] = match set.kind {
             SetKind::Core => &[ENV, ENV_BASE, crate::settings::toml::RUN_BASE, crate::settings::toml::PACKAGE_BASE],
             _ if loader.path.first().is_some_and(|step| step == ENV_BASE) => &["factors"],
             _ => &[],
         };
-        let keys = table.into_iter().flat_map(TomlNode::keys);
+        let keys = table.into_iter().flat_map(TomlValue::keys);
         let unused = keys.filter(|key| !is_known(defined, key) && !meant_otherwise.contains(key));
         let mut unused: Vec<String> = unused.map(str::to_owned).collect();
         unused.sort();
@@ -113,7 +113,7 @@ impl Settings {
 }
 
 /// Whether a value may have anything that is replaced.
-pub fn may_refer(value: TomlNode<'_>) -> bool {
+pub fn may_refer(value: &TomlValue) -> bool {
     match value.as_str() {
         Some(text) => crate::settings::loader::may_refer(text),
         None => value.is_table() || value.entries().any(|(_, entry)| may_refer(entry)),
@@ -121,30 +121,32 @@ pub fn may_refer(value: TomlNode<'_>) -> bool {
 }
 
 /// A raw value as text for another one (Python's `stringify`).
-pub fn as_text(value: &Toml) -> String {
-    match value {
-        Toml::Array(entries) => entries.iter().map(as_text).collect::<Vec<_>>().join("\n"),
-        Toml::Table(table) => {
+pub fn as_text(value: &TomlValue) -> String {
+    match &value.content {
+        TomlContent::Array(entries) => entries.iter().map(as_text).collect::<Vec<_>>().join("\n"),
+        TomlContent::Table(table) => {
             table.iter().map(|(key, value)| format!("{key}={}", as_text(value))).collect::<Vec<_>>().join("\n")
         }
-        other => crate::settings::toml::convert::python_text(other),
+        TomlContent::Scalar(_) => crate::settings::toml::convert::python_text(value),
     }
 }
 
 /// Applies an override to a value that is read through a reference.
-pub fn override_raw(value: Toml, one: &Override) -> Result<Toml, ConfigError> {
-    let texts = || list(&one.value).into_iter().map(Toml::String);
+pub fn override_raw(value: TomlValue, one: &Override) -> Result<TomlValue, ConfigError> {
+    let text = |text: String| TomlValue::text(text, 0..0);
+    let texts = || list(&one.value).into_iter().map(text);
     let pairs = || {
         let lines = one.value.split('\n').filter_map(|line| line.split_once('='));
-        lines.map(|(name, value)| (name.trim().to_owned(), Toml::String(value.trim().to_owned())))
+        lines.map(|(name, value)| (name.trim().to_owned(), text(value.trim().to_owned())))
     };
-    Ok(match (value, one.append) {
-        (Toml::Array(entries), true) => Toml::Array(entries.into_iter().chain(texts()).collect()),
-        (Toml::Array(_), false) => Toml::Array(texts().collect()),
-        (Toml::Table(table), true) => Toml::Table(table.into_iter().chain(pairs()).collect()),
-        (Toml::Table(_), false) => Toml::Table(pairs().collect()),
-        (Toml::String(text), true) => Toml::String(format!("{text}\n{}", one.value)),
+    let content = match (value.content, one.append) {
+        (TomlContent::Array(entries), true) => TomlContent::Array(entries.into_iter().chain(texts()).collect()),
+        (TomlContent::Array(_), false) => TomlContent::Array(texts().collect()),
+        (TomlContent::Table(table), true) => TomlContent::Table(table.into_iter().chain(pairs()).collect()),
+        (TomlContent::Table(_), false) => TomlContent::Table(pairs().collect()),
+        (TomlContent::Scalar(Toml::String(old)), true) => return Ok(text(format!("{old}\n{}", one.value))),
         (_, true) => return Err(ConfigError::value("Only able to append to lists, dicts and strings")),
-        (_, false) => Toml::String(one.value.clone()),
-    })
+        (_, false) => return Ok(text(one.value.clone())),
+    };
+    Ok(TomlValue::new(content, 0..0))
 }

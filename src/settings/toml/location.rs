@@ -1,6 +1,6 @@
 //! Finds the location of a value in a TOML file.
 
-use crate::source::{ConfigDocument, ConfigSource, TomlNode};
+use crate::source::{ConfigDocument, ConfigSource, TomlValue};
 
 /// What stands before tox's own tables in `pyproject.toml`.
 const PROJECT_PREFIX: &str = "tool.tox";
@@ -23,7 +23,7 @@ pub fn location_of(source: &ConfigSource, table: &str, key: &str) -> Option<(usi
 }
 
 /// Names may have dots of their own, so each way of splitting the path is tried.
-fn find<'a>(table: TomlNode<'a>, path: &str, key: &str) -> Option<TomlNode<'a>> {
+fn find<'a>(table: &'a TomlValue, path: &str, key: &str) -> Option<&'a TomlValue> {
     if path.is_empty() {
         return table.get(key);
     }

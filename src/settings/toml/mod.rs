@@ -11,10 +11,8 @@ pub mod unroll;
 
 use std::collections::HashMap;
 
-use toml::Value as Toml;
-
 use crate::error::ConfigError;
-use crate::source::{TomlDocument, TomlNode};
+use crate::source::{TomlDocument, TomlValue};
 use convert::python_type;
 use product::FactorGroup;
 
@@ -41,7 +39,7 @@ impl EnvTemplates {
         let mut templates = Self { env_list: product::env_list_groups(table.get("env_list"))?, ..Self::default() };
         let Some(bases) = table.get(ENV_BASE) else { return Ok(templates) };
         if !bases.is_table() {
-            return Err(ConfigError::handled("env_base must be a table"));
+            return Err(ConfigError::handled("env_base must be a table").in_part(bases.span()));
         }
         for (name, base) in bases.entries() {
             templates.add(name, base)?;
@@ -49,25 +47,26 @@ impl EnvTemplates {
         Ok(templates)
     }
 
-    fn add(&mut self, name: &str, base: TomlNode<'_>) -> Result<(), ConfigError> {
+    fn add(&mut self, name: &str, base: &TomlValue) -> Result<(), ConfigError> {
         if !base.is_table() {
-            return Err(ConfigError::handled(format!("env_base.{name} must be a table")));
+            return Err(ConfigError::handled(format!("env_base.{name} must be a table")).in_part(base.span()));
         }
-        let suffixes = match base.get("factors").map(TomlNode::to_value) {
-            None => {
-                return Err(ConfigError::handled(format!(
-                    "env_base.{name} requires a 'factors' key; use [env.{name}] for single environments"
-                )));
-            }
-            Some(Toml::Array(factors)) if factors.first().is_some_and(|first| first.is_array() || first.is_table()) => {
-                self.groups.insert(name.to_owned(), product::labelled_groups(&factors, Some(name))?);
-                product::combinations(&factors.iter().map(product::group).collect::<Result<Vec<_>, _>>()?)?
-            }
-            Some(Toml::Array(factors)) => factors.iter().map(convert::python_text).collect(),
-            Some(other) => {
-                let kind = python_type(&other);
-                return Err(ConfigError::handled(format!("env_base.{name}.factors must be a list, got {kind}")));
-            }
+        let Some(written) = base.get("factors") else {
+            return Err(ConfigError::handled(format!(
+                "env_base.{name} requires a 'factors' key; use [env.{name}] for single environments"
+            ))
+            .in_part(base.span()));
+        };
+        let Some(factors) = written.array() else {
+            let message = format!("env_base.{name}.factors must be a list, got {}", python_type(written));
+            return Err(ConfigError::handled(message).in_part(written.span()));
+        };
+        let suffixes = if factors.first().is_some_and(|first| first.is_array() || first.is_table()) {
+            self.groups.insert(name.to_owned(), product::labelled_groups(factors, Some(name))?);
+            let groups = factors.iter().map(product::group).collect::<Result<Vec<_>, _>>()?;
+            product::combinations(&groups).map_err(|error| error.in_part(written.span()))?
+        } else {
+            factors.iter().map(convert::python_text).collect()
         };
         for suffix in suffixes {
             let environment = format!("{name}-{suffix}");

@@ -8,8 +8,8 @@ use toml::Value as Toml;
 
 use crate::error::{ConfigError, ErrorClass};
 use crate::factor::{LATEST_PYTHON_MINOR_MAX, LATEST_PYTHON_MINOR_MIN, MOST_NAMES, too_many};
-use crate::settings::toml::convert::{python_text, python_type};
-use crate::source::TomlNode;
+use crate::settings::toml::convert::{python_text, python_type, wrong};
+use crate::source::{TomlContent, TomlTable, TomlValue};
 
 /// Labels that mean something in expressions already.
 const RESERVED: [&str; 5] = ["env", "posargs", "tty", "glob", "factor"];
@@ -59,31 +59,25 @@ fn combination<'g>(groups: &'g [Vec<String>], name: &str) -> Option<Vec<&'g str>
     })
 }
 
-fn wrong(message: String) -> ConfigError {
-    ConfigError::new(ErrorClass::Type, message)
-}
-
 /// The names of an `env_list`.
-pub fn environments(value: &Toml) -> Result<Vec<String>, ConfigError> {
-    let Toml::Array(entries) = value else {
-        return Err(wrong(format!("env_list must be a list, got {}", python_type(value))));
+pub fn environments(value: &TomlValue) -> Result<Vec<String>, ConfigError> {
+    let Some(entries) = value.array() else {
+        return Err(wrong(value, format!("env_list must be a list, got {}", python_type(value))));
     };
     let mut names: Vec<String> = Vec::new();
     for entry in entries {
-        match entry {
-            Toml::String(name) => names.push(name.clone()),
-            Toml::Table(table) if table.contains_key("product") => {
+        match &entry.content {
+            TomlContent::Scalar(Toml::String(name)) => names.push(name.clone()),
+            TomlContent::Table(table) if table.contains_key("product") => {
                 if table.contains_key("prefix") {
-                    return Err(wrong("env_list dict items cannot combine 'product' with 'prefix'".to_owned()));
+                    return Err(wrong(entry, "env_list dict items cannot combine 'product' with 'prefix'".to_owned()));
                 }
-                names.extend(product(table)?);
+                names.extend(product(table).map_err(|error| error.in_part(entry.span()))?);
             }
-            Toml::Table(_) => names.extend(group(entry)?),
-            other => {
-                return Err(wrong(format!(
-                    "env_list items must be strings, product dicts, range dicts, or labeled dicts, got {}",
-                    python_type(other)
-                )));
+            TomlContent::Table(_) => names.extend(group(entry)?),
+            _ => {
+                let message = "env_list items must be strings, product dicts, range dicts, or labeled dicts, got";
+                return Err(wrong(entry, format!("{message} {}", python_type(entry))));
             }
         }
     }
@@ -92,13 +86,11 @@ pub fn environments(value: &Toml) -> Result<Vec<String>, ConfigError> {
     Ok(names)
 }
 
-fn product(table: &toml::Table) -> Result<Vec<String>, ConfigError> {
-    let groups = match table.get("product") {
-        Some(Toml::Array(groups)) => groups,
-        Some(other) => {
-            return Err(wrong(format!("product value must be a list of factor groups, got {}", python_type(other))));
-        }
-        None => return Ok(Vec::new()),
+fn product(table: &TomlTable) -> Result<Vec<String>, ConfigError> {
+    let Some(product) = table.get("product") else { return Ok(Vec::new()) };
+    let Some(groups) = product.array() else {
+        let message = format!("product value must be a list of factor groups, got {}", python_type(product));
+        return Err(wrong(product, message));
     };
     if groups.is_empty() {
         return Ok(Vec::new());
@@ -106,10 +98,13 @@ fn product(table: &toml::Table) -> Result<Vec<String>, ConfigError> {
     let groups = groups.iter().map(group).collect::<Result<Vec<_>, _>>()?;
     let excluded: FxHashSet<String> = match table.get("exclude") {
         None => FxHashSet::default(),
-        Some(Toml::Array(names)) => names.iter().map(python_text).collect(),
-        Some(other) => {
-            return Err(wrong(format!("product exclude must be a list, got {}", python_type(other))));
-        }
+        Some(exclude) => match exclude.array() {
+            Some(names) => names.iter().map(python_text).collect(),
+            None => {
+                let message = format!("product exclude must be a list, got {}", python_type(exclude));
+                return Err(wrong(exclude, message));
+            }
+        },
     };
     let mut names = combinations(&groups)?;
     names.retain(|name| !excluded.contains(name));
@@ -131,80 +126,79 @@ pub fn combinations(groups: &[Vec<String>]) -> Result<Vec<String>, ConfigError> 
 }
 
 /// The factors of one group: a list, a range, or either with a label.
-pub fn group(value: &Toml) -> Result<Vec<String>, ConfigError> {
-    match value {
-        Toml::Array(items) => items.iter().map(plain_factor).collect(),
-        Toml::Table(table) if table.contains_key("prefix") => range(table),
-        Toml::Table(table) if table.len() == 1 => match table.iter().next() {
+pub fn group(value: &TomlValue) -> Result<Vec<String>, ConfigError> {
+    match &value.content {
+        TomlContent::Array(items) => items.iter().map(plain_factor).collect(),
+        TomlContent::Table(table) if table.contains_key("prefix") => range(value),
+        TomlContent::Table(table) if table.len() == 1 => match table.iter().next() {
             Some((label, values)) => labelled(label, values),
             None => Ok(Vec::new()),
         },
-        other => Err(wrong(format!(
-            "factor group must be a list, a range dict, or a labeled dict, got {}",
-            python_type(other)
-        ))),
+        _ => {
+            let message = "factor group must be a list, a range dict, or a labeled dict, got";
+            Err(wrong(value, format!("{message} {}", python_type(value))))
+        }
     }
 }
 
-fn plain_factor(item: &Toml) -> Result<String, ConfigError> {
-    if let Toml::String(text) = item {
-        return Ok(text.clone());
+fn plain_factor(item: &TomlValue) -> Result<String, ConfigError> {
+    if let Some(text) = item.as_str() {
+        return Ok(text.to_owned());
     }
     let hint = if item.is_table() {
         " — pass range or labeled dicts directly as sibling factor groups, not nested inside a list"
     } else {
         ""
     };
-    Err(wrong(format!("factor group list items must be strings, got {}{hint}", python_type(item))))
+    Err(wrong(item, format!("factor group list items must be strings, got {}{hint}", python_type(item))))
 }
 
-fn labelled(label: &str, values: &Toml) -> Result<Vec<String>, ConfigError> {
+fn labelled(label: &str, values: &TomlValue) -> Result<Vec<String>, ConfigError> {
     if RESERVED.contains(&label) {
-        return Err(wrong(format!("'{label}' is reserved and cannot be used as a factor label")));
+        let message = format!("'{label}' is reserved and cannot be used as a factor label");
+        let written = values.place()..values.place() + label.len();
+        return Err(ConfigError::new(ErrorClass::Type, message).in_part(written));
     }
-    match values {
-        Toml::Table(table) if table.contains_key("prefix") => range(table),
-        Toml::Table(table) => match table.get("values") {
-            Some(Toml::Array(items)) => Ok(items.iter().map(python_text).collect()),
-            Some(other) => Err(wrong(format!(
-                "labeled factor group '{label}' 'values' must be a list, got {}",
-                python_type(other)
-            ))),
-            None => Err(wrong(format!(
-                "labeled factor group '{label}' maps to a dict with neither a 'prefix' nor a 'values' key"
-            ))),
+    let fails = |value: &TomlValue, text: &str| Err(wrong(value, format!("labeled factor group '{label}' {text}")));
+    match &values.content {
+        TomlContent::Table(table) if table.contains_key("prefix") => range(values),
+        TomlContent::Table(table) => match table.get("values") {
+            Some(list) => match list.array() {
+                Some(items) => Ok(items.iter().map(python_text).collect()),
+                None => fails(list, &format!("'values' must be a list, got {}", python_type(list))),
+            },
+            None => fails(values, "maps to a dict with neither a 'prefix' nor a 'values' key"),
         },
-        Toml::Array(items) => Ok(items.iter().map(python_text).collect()),
-        other => Err(wrong(format!(
-            "labeled factor group '{label}' must map to a list, a range dict, or a values dict, got {}",
-            python_type(other)
-        ))),
+        TomlContent::Array(items) => Ok(items.iter().map(python_text).collect()),
+        TomlContent::Scalar(_) => {
+            fails(values, &format!("must map to a list, a range dict, or a values dict, got {}", python_type(values)))
+        }
     }
 }
 
-fn range(table: &toml::Table) -> Result<Vec<String>, ConfigError> {
-    let bound = |key: &str| match table.get(key) {
+fn range(table: &TomlValue) -> Result<Vec<String>, ConfigError> {
+    let bound = |key: &str| match table.get(key).map(|value| (value, value.scalar())) {
         None => Ok(None),
-        Some(Toml::Integer(number)) => Ok(Some(*number)),
-        Some(other) => Err(wrong(format!("range '{key}' must be an integer, got {}", python_type(other)))),
+        Some((_, Some(Toml::Integer(number)))) => Ok(Some(*number)),
+        Some((other, _)) => Err(wrong(other, format!("range '{key}' must be an integer, got {}", python_type(other)))),
     };
     let prefix = table.get("prefix").map(python_text).unwrap_or_default();
     let (oldest, newest) = (LATEST_PYTHON_MINOR_MIN as i64, LATEST_PYTHON_MINOR_MAX as i64);
     let (start, stop) = match (bound("start")?, bound("stop")?) {
-        (None, None) => return Err(wrong("range must have at least 'start' or 'stop'".to_owned())),
+        (None, None) => return Err(wrong(table, "range must have at least 'start' or 'stop'".to_owned())),
         (Some(start), Some(stop)) => (start, stop),
         (Some(start), None) => (start, newest.max(start)),
         (None, Some(stop)) => (oldest.min(stop), stop),
     };
     if usize::try_from(stop.saturating_sub(start)).is_ok_and(|more| more >= MOST_NAMES) {
-        return Err(too_many(&format!("{prefix}{start}-{stop}")));
+        return Err(too_many(&format!("{prefix}{start}-{stop}")).in_part(table.span()));
     }
     Ok((start..=stop).map(|number| format!("{prefix}{number}")).collect())
 }
 
 /// The groups of a list of factor groups, each under its number and, if it has one, its label; names made of them begin
 /// with `prefix`.
-pub fn labelled_groups(groups: &[Toml], prefix: Option<&str>) -> Result<Vec<FactorGroup>, ConfigError> {
+pub fn labelled_groups(groups: &[TomlValue], prefix: Option<&str>) -> Result<Vec<FactorGroup>, ConfigError> {
     let mut found = Vec::new();
     let all = Arc::new(groups.iter().map(group).collect::<Result<Vec<_>, _>>()?);
     for (at, one) in groups.iter().enumerate() {
@@ -219,18 +213,16 @@ pub fn labelled_groups(groups: &[Toml], prefix: Option<&str>) -> Result<Vec<Fact
 }
 
 /// The labels of an `env_list`.
-pub fn env_list_groups(env_list: Option<TomlNode<'_>>) -> Result<Vec<FactorGroup>, ConfigError> {
+pub fn env_list_groups(env_list: Option<&TomlValue>) -> Result<Vec<FactorGroup>, ConfigError> {
     let mut found = Vec::new();
-    let entries = env_list.filter(|list| list.is_array()).into_iter().flat_map(TomlNode::entries);
-    for entry in entries.filter_map(|(_, entry)| entry.as_table()).map(TomlNode::to_value) {
-        let Toml::Table(table) = &entry else { continue };
-        match table.get("product") {
-            Some(Toml::Array(groups)) => found.extend(labelled_groups(groups, None)?),
-            Some(_) => {}
+    let entries = env_list.filter(|list| list.is_array()).into_iter().flat_map(TomlValue::entries);
+    for entry in entries.filter_map(|(_, entry)| entry.as_table()) {
+        match entry.get("product") {
+            Some(product) => found.extend(labelled_groups(product.array().unwrap_or_default(), None)?),
             None => {
-                if let Some(label) = label_of(&entry) {
-                    let values = group(&entry)?;
-                    let default = default_of(&entry, &values)?;
+                if let Some(label) = label_of(entry) {
+                    let values = group(entry)?;
+                    let default = default_of(entry, &values)?;
                     found.push(FactorGroup { label, values, default, position: None });
                 }
             }
@@ -239,31 +231,33 @@ pub fn env_list_groups(env_list: Option<TomlNode<'_>>) -> Result<Vec<FactorGroup
     Ok(found)
 }
 
-fn label_of(group: &Toml) -> Option<String> {
-    let table = group.as_table()?;
+fn label_of(group: &TomlValue) -> Option<String> {
+    let table = group.table()?;
     (table.len() == 1 && !table.contains_key("prefix")).then(|| table.keys().next().cloned()).flatten()
 }
 
-fn default_of(group: &Toml, values: &[String]) -> Result<Option<String>, ConfigError> {
-    let Toml::Table(table) = group else { return Ok(None) };
-    let table = if table.contains_key("prefix") { Some(table) } else { table.values().next().and_then(Toml::as_table) };
-    match table.and_then(|table| table.get("default")) {
-        None => Ok(None),
-        Some(Toml::String(default)) if values.contains(default) => Ok(Some(default.clone())),
-        Some(Toml::String(default)) => {
-            Err(wrong(format!("factor group 'default' '{default}' is not one of its factors: {}", values.join(", "))))
-        }
-        Some(other) => Err(wrong(format!("factor group 'default' must be a string, got {}", python_type(other)))),
+fn default_of(group: &TomlValue, values: &[String]) -> Result<Option<String>, ConfigError> {
+    let Some(table) = group.table() else { return Ok(None) };
+    let table = if table.contains_key("prefix") { Some(group) } else { table.values().next() };
+    let Some(default) = table.and_then(|table| table.get("default")) else { return Ok(None) };
+    let Some(text) = default.as_str() else {
+        return Err(wrong(default, format!("factor group 'default' must be a string, got {}", python_type(default))));
+    };
+    if !values.iter().any(|value| value == text) {
+        let factors = values.join(", ");
+        return Err(wrong(default, format!("factor group 'default' '{text}' is not one of its factors: {factors}")));
     }
+    Ok(Some(text.to_owned()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::TomlTree;
 
     fn names(text: &str) -> Result<Vec<String>, String> {
-        let table: toml::Table = toml::from_str(text).expect("valid");
-        environments(&table["env_list"]).map_err(|error| error.message)
+        let tree = TomlTree::read(&Arc::new(text.to_owned())).expect("valid");
+        environments(tree.root().get("env_list").expect("a list")).map_err(|error| error.message)
     }
 
     #[test]
@@ -280,8 +274,10 @@ mod tests {
 
     #[test]
     fn a_group_has_in_an_environment_the_value_of_its_position() {
-        let groups: toml::Table = toml::from_str("g = [['a', 'b'], { x = ['b', 'a-b', 'b-a'] }]").expect("valid");
-        let groups = labelled_groups(groups["g"].as_array().expect("a list"), Some("t")).expect("groups");
+        let text = "g = [['a', 'b'], { x = ['b', 'a-b', 'b-a'] }]";
+        let tree = TomlTree::read(&Arc::new(text.to_owned())).expect("valid");
+        let groups = tree.root().get("g").and_then(TomlValue::array).expect("a list");
+        let groups = labelled_groups(groups, Some("t")).expect("groups");
         let labels: Vec<&str> = groups.iter().map(|group| group.label.as_str()).collect();
         assert_eq!(labels, ["0", "1", "x"]);
         let values = |name: &str| groups.iter().map(|group| group.value_in(name).unwrap_or("-")).collect::<Vec<_>>();

@@ -1,7 +1,5 @@
 //! Reads `set_env` of TOML tables, keeping references to other tables if overrides name these.
 
-use toml::Value as Toml;
-
 use crate::error::{ConfigError, ErrorClass};
 use crate::settings::Settings;
 use crate::settings::config_set::ConfigSet;
@@ -10,15 +8,15 @@ use crate::settings::expand::{TOML_PREFIX, Trail};
 use crate::settings::loader::SectionLoader;
 use crate::settings::nesting::{Nesting, Step};
 use crate::settings::set_env::{SetEnv, SetEnvBlock, SetEnvLine, SetEnvShape, check_marker, failed_to_load};
-use crate::settings::toml::convert::python_type;
+use crate::settings::toml::convert::{python_type, wrong};
 use crate::settings::toml::load::toml_entry;
 use crate::settings::toml::unroll::{SubstitutedTexts, TomlUnroller, extends, is_set, too_deep};
-use crate::source::TomlDocument;
+use crate::source::{Span, TomlContent, TomlDocument, TomlTable, TomlValue};
 
 /// A part of the setting, or all of it.
 enum SetEnvElement {
-    Plain(Toml),
-    List(Vec<SetEnvElement>),
+    Plain(TomlValue),
+    List(Span, Vec<SetEnvElement>),
     /// Another table's `set_env` with the overrides that name it.
     Reference(SetEnv),
 }
@@ -34,13 +32,13 @@ impl Settings {
     ) -> Result<Option<SetEnv>, ConfigError> {
         for spelling in ["set_env", "setenv"] {
             let Some(raw) = toml_entry(document, loader, spelling) else { continue };
-            let found = self.written_set_env(&raw.to_value(), set, trail);
-            return found.map(Some).map_err(|error| failed_to_load(set, spelling, error));
+            let found = self.written_set_env(raw, set, trail);
+            return found.map(Some).map_err(|error| self.at_part(failed_to_load(set, spelling, error)));
         }
         Ok(None)
     }
 
-    fn written_set_env(&self, raw: &Toml, set: &ConfigSet, trail: &Trail) -> Result<SetEnv, ConfigError> {
+    fn written_set_env(&self, raw: &TomlValue, set: &ConfigSet, trail: &Trail) -> Result<SetEnv, ConfigError> {
         let unroll = TomlUnroller::new(self, set, trail, SubstitutedTexts::Keep);
         SetEnvReader { unroll }.element(raw, 0).and_then(set_env)
     }
@@ -51,25 +49,27 @@ struct SetEnvReader<'a> {
 }
 
 impl SetEnvReader<'_> {
-    fn element(&mut self, value: &Toml, depth: usize) -> Result<SetEnvElement, ConfigError> {
+    fn element(&mut self, value: &TomlValue, depth: usize) -> Result<SetEnvElement, ConfigError> {
         let depth = depth + 1;
         too_deep(value, depth)?;
         let _nesting = Nesting::enter(Step::Part)?;
         if !self.unroll.references.is_empty() {
             self.unroll.count(1)?;
         }
-        let table = match value {
-            Toml::Array(entries) => return self.list(entries, depth).map(SetEnvElement::List),
-            Toml::Table(table) => table,
-            other => return Ok(SetEnvElement::Plain(other.clone())),
+        let table = match &value.content {
+            TomlContent::Array(entries) => {
+                return self.list(entries, depth).map(|entries| SetEnvElement::List(value.span(), entries));
+            }
+            TomlContent::Table(table) => table,
+            TomlContent::Scalar(_) => return Ok(SetEnvElement::Plain(value.clone())),
         };
         // Only these can lead to other tables; one with a marker is a value.
         if !is_set(table.get("marker")) {
-            match table.get("replace").and_then(Toml::as_str) {
+            match table.get("replace").and_then(TomlValue::as_str) {
                 Some("if") => {
                     return match self.unroll.chosen(table)? {
                         Some(value) => self.element(value, depth),
-                        None => Ok(SetEnvElement::Plain(Toml::String(String::new()))),
+                        None => Ok(SetEnvElement::Plain(TomlValue::text(String::new(), value.span()))),
                     };
                 }
                 Some("ref") => {
@@ -83,26 +83,28 @@ impl SetEnvReader<'_> {
         self.unroll.value(value, depth).map(SetEnvElement::Plain)
     }
 
-    fn list(&mut self, entries: &[Toml], depth: usize) -> Result<Vec<SetEnvElement>, ConfigError> {
+    fn list(&mut self, entries: &[TomlValue], depth: usize) -> Result<Vec<SetEnvElement>, ConfigError> {
         let mut result = Vec::new();
         for entry in entries {
             let extends = extends(entry);
             if extends && is_set(entry.get("marker")) {
-                return Err(ConfigError::new(ErrorClass::Match, "a replace with extend=true cannot have a marker"));
+                let error = ConfigError::new(ErrorClass::Match, "a replace with extend=true cannot have a marker");
+                return Err(error.in_part(entry.span()));
             }
             match self.element(entry, depth)? {
                 SetEnvElement::Reference(other) => {
                     if other.shape() != if extends { SetEnvShape::List } else { SetEnvShape::Table } {
                         let text = "set_env arrays require table references or array references with extend=true";
-                        return Err(ConfigError::new(ErrorClass::Type, text));
+                        return Err(wrong(entry, text.to_owned()));
                     }
                     result.push(SetEnvElement::Reference(other));
                 }
-                SetEnvElement::List(more) if extends => result.extend(more),
+                SetEnvElement::List(_, more) if extends => result.extend(more),
                 // An empty text, of a condition that does not hold, is no entry.
-                SetEnvElement::Plain(Toml::String(text)) if extends && text.is_empty() => {}
-                SetEnvElement::Plain(Toml::Table(table)) if extends => {
-                    result.extend(table.into_iter().map(|(key, _)| SetEnvElement::Plain(Toml::String(key))));
+                SetEnvElement::Plain(value) if extends && value.as_str() == Some("") => {}
+                SetEnvElement::Plain(value) if extends && value.is_table() => {
+                    let text = |key: &str| SetEnvElement::Plain(TomlValue::text(key.to_owned(), value.span()));
+                    result.extend(value.keys().map(text));
                 }
                 other => result.push(other),
             }
@@ -117,7 +119,7 @@ impl SetEnvReader<'_> {
             && matches!(key.as_str(), "set_env" | "setenv")
             && let Ok(raw) = settings.raw_from_root(steps)
         {
-            let read = |trail: &Trail| settings.written_set_env(&raw.to_value(), self.unroll.set, trail);
+            let read = |trail: &Trail| settings.written_set_env(raw, self.unroll.set, trail);
             let found = settings.overridden_reference(&section.join("."), &place, self.unroll.trail, read)?;
             if let Some(found) = found {
                 return Ok(SetEnvElement::Reference(found));
@@ -133,22 +135,23 @@ impl SetEnvReader<'_> {
 
 fn set_env(element: SetEnvElement) -> Result<SetEnv, ConfigError> {
     match element {
-        SetEnvElement::Plain(Toml::String(text)) => SetEnv::of_text(&text, TOML_PREFIX),
-        SetEnvElement::Plain(Toml::Table(table)) => {
-            if !holds_variables(&table) {
-                return Err(wrong_set_env(&Toml::Table(table)));
+        SetEnvElement::Plain(value) => {
+            if let Some(text) = value.as_str() {
+                return SetEnv::of_text(text, TOML_PREFIX).map_err(|error| error.in_part(value.span()));
             }
-            Ok(SetEnv::of_blocks(vec![SetEnvBlock::Lines(lines(&table)?)], SetEnvShape::Table, TOML_PREFIX))
+            if let Some(part) = wrong_part(&value) {
+                return Err(wrong_set_env(&value, part));
+            }
+            Ok(SetEnv::of_blocks(vec![SetEnvBlock::Lines(lines(&value)?)], SetEnvShape::Table, TOML_PREFIX))
         }
-        SetEnvElement::Plain(other) => Err(wrong_set_env(&other)),
-        SetEnvElement::List(elements) => {
-            let usable = |element: &SetEnvElement| match element {
-                SetEnvElement::Reference(_) => true,
-                SetEnvElement::Plain(Toml::Table(table)) => holds_variables(table),
-                _ => false,
+        SetEnvElement::List(span, elements) => {
+            let wrong = |element: &SetEnvElement| match element {
+                SetEnvElement::Reference(_) => None,
+                SetEnvElement::Plain(value) => wrong_part(value),
+                SetEnvElement::List(span, _) => Some(span.clone()),
             };
-            if !elements.iter().all(usable) {
-                return Err(wrong_set_env(&as_toml(SetEnvElement::List(elements))));
+            if let Some(part) = elements.iter().find_map(wrong) {
+                return Err(wrong_set_env(&as_toml(SetEnvElement::List(span, elements)), part));
             }
             let blocks = elements.into_iter().map(block).collect::<Result<Vec<_>, _>>()?;
             Ok(SetEnv::of_blocks(joined(blocks), SetEnvShape::List, TOML_PREFIX))
@@ -163,8 +166,10 @@ fn set_env(element: SetEnvElement) -> Result<SetEnv, ConfigError> {
 fn block(element: SetEnvElement) -> Result<SetEnvBlock, ConfigError> {
     match element {
         SetEnvElement::Reference(other) => Ok(SetEnvBlock::Reference(other)),
-        SetEnvElement::Plain(Toml::Table(table)) => lines(&table).map(SetEnvBlock::Lines),
-        other => Err(wrong_set_env(&as_toml(other))),
+        SetEnvElement::Plain(table) => lines(&table).map(SetEnvBlock::Lines),
+        SetEnvElement::List(span, elements) => {
+            Err(wrong_set_env(&as_toml(SetEnvElement::List(span.clone(), elements)), span))
+        }
     }
 }
 
@@ -180,47 +185,48 @@ fn joined(blocks: Vec<SetEnvBlock>) -> Vec<SetEnvBlock> {
     vec![SetEnvBlock::Lines(lines.collect())]
 }
 
-fn as_toml(element: SetEnvElement) -> Toml {
+fn as_toml(element: SetEnvElement) -> TomlValue {
     match element {
         SetEnvElement::Plain(value) => value,
-        SetEnvElement::List(elements) => Toml::Array(elements.into_iter().map(as_toml).collect()),
-        SetEnvElement::Reference(_) => Toml::Table(toml::Table::new()),
+        SetEnvElement::List(span, elements) => TomlValue::list(elements.into_iter().map(as_toml).collect(), span),
+        SetEnvElement::Reference(_) => TomlValue::new(TomlContent::Table(TomlTable::new()), 0..0),
     }
 }
 
-fn wrong_set_env(value: &Toml) -> ConfigError {
-    let shown = crate::python_text::repr(value);
+fn wrong_set_env(value: &TomlValue, part: Span) -> ConfigError {
+    let shown = crate::python_text::repr(&value.to_value());
     let kind = python_type(value);
     let message = format!("set_env expected str, dict[str, str], or list[dict[str, str]], got {kind}: {shown}");
-    ConfigError::new(ErrorClass::Type, message)
+    ConfigError::new(ErrorClass::Type, message).in_part(part)
 }
 
-/// Whether every value is a text, or a table with one.
-fn holds_variables(table: &toml::Table) -> bool {
-    table.values().all(|value| match value {
-        Toml::Table(entry) => entry.get("value").is_some_and(Toml::is_str),
-        other => other.is_str(),
+/// Where it is not a table of which every value is a text, or a table with one.
+fn wrong_part(value: &TomlValue) -> Option<Span> {
+    let Some(table) = value.table() else { return Some(value.span()) };
+    table.values().find_map(|value| {
+        let text = if value.is_table() { value.get("value").unwrap_or(value) } else { value };
+        (!text.is_str()).then(|| text.span())
     })
 }
 
-fn lines(table: &toml::Table) -> Result<Vec<SetEnvLine>, ConfigError> {
+fn lines(table: &TomlValue) -> Result<Vec<SetEnvLine>, ConfigError> {
     let mut lines = Vec::new();
-    for (name, value) in table {
+    for (name, value) in table.entries() {
         if name.is_empty() {
-            return Err(ConfigError::value("invalid set_env entry with an empty name"));
+            return Err(ConfigError::value("invalid set_env entry with an empty name").in_part(value.span()));
         }
-        let (value, marker) = match value {
-            Toml::String(path) if name == "file" => {
-                lines.push(SetEnvLine::File(path.clone()));
-                continue;
-            }
-            Toml::Table(entry) => (entry.get("value"), entry.get("marker").and_then(Toml::as_str)),
-            other => (Some(other), None),
-        };
-        let marker = marker.filter(|marker| !marker.is_empty()).map(str::to_owned);
-        check_marker(name, marker.as_deref())?;
-        let value = value.and_then(Toml::as_str).unwrap_or_default().to_owned();
-        lines.push(SetEnvLine::Variable { name: name.clone(), raw: RawVariable { value, marker } });
+        let (text, marker) =
+            if value.is_table() { (value.get("value"), value.get("marker")) } else { (Some(value), None) };
+        let text = text.and_then(TomlValue::as_str).unwrap_or_default().to_owned();
+        if name == "file" && value.is_str() {
+            lines.push(SetEnvLine::File(text));
+            continue;
+        }
+        let part = marker.map_or(value.span(), TomlValue::span);
+        let marker = marker.and_then(TomlValue::as_str).filter(|marker| !marker.is_empty());
+        check_marker(name, marker).map_err(|error| error.in_part(part))?;
+        let raw = RawVariable { value: text, marker: marker.map(str::to_owned) };
+        lines.push(SetEnvLine::Variable { name: name.to_owned(), raw });
     }
     Ok(lines)
 }

@@ -12,8 +12,9 @@ use crate::settings::expand::{TOML_PREFIX, Trail, ValueLookup as _};
 use crate::settings::lookup::LookupContext;
 use crate::settings::nesting::{Nesting, Step};
 use crate::settings::toml::condition::{self, ConditionScope};
-use crate::settings::toml::convert::python_type;
+use crate::settings::toml::convert::{self, not_of, python_type, wrong};
 use crate::settings::value::{SettingValue, raw_words};
+use crate::source::{Span, TomlContent, TomlTable, TomlValue};
 
 const DEEPEST: usize = 100;
 /// The limit for the values of one setting, including those that references repeat.
@@ -56,19 +57,24 @@ impl<'a> TomlUnroller<'a> {
         Err(ConfigError::value(message).hint("values that refer to another value twice double its size"))
     }
 
-    pub fn value(&mut self, value: &Toml, depth: usize) -> Result<Toml, ConfigError> {
+    pub fn value(&mut self, value: &TomlValue, depth: usize) -> Result<TomlValue, ConfigError> {
         let depth = depth + 1;
         too_deep(value, depth)?;
         let _nesting = Nesting::enter(Step::Part)?;
         if !self.references.is_empty() {
             self.count(1 + value.as_str().map_or(0, str::len) / 256)?;
         }
-        match value {
-            Toml::String(text) => self.text(text).map(Toml::String),
-            Toml::Array(entries) => self.list(entries, depth).map(Toml::Array),
-            Toml::Table(table) => self.table(table, depth),
-            other => Ok(other.clone()),
-        }
+        let span = value.span();
+        let found = match &value.content {
+            TomlContent::Scalar(Toml::String(text)) => {
+                let found = self.text(text).map_err(|error| self.settings.in_text(error, value.span()));
+                return found.map(|text| TomlValue::text(text, span));
+            }
+            TomlContent::Scalar(_) => Ok(value.clone()),
+            TomlContent::Array(entries) => self.list(entries, depth).map(|entries| TomlValue::list(entries, span)),
+            TomlContent::Table(table) => self.table(table, span, depth),
+        };
+        found.map_err(|error| error.in_part(value.span()))
     }
 
     fn text(&self, text: &str) -> Result<String, ConfigError> {
@@ -82,8 +88,8 @@ impl<'a> TomlUnroller<'a> {
         }
     }
 
-    fn list(&mut self, entries: &[Toml], depth: usize) -> Result<Vec<Toml>, ConfigError> {
-        let mut result: Vec<Toml> = Vec::new();
+    fn list(&mut self, entries: &[TomlValue], depth: usize) -> Result<Vec<TomlValue>, ConfigError> {
+        let mut result: Vec<TomlValue> = Vec::new();
         let program_depth = self.program_depth;
         for entry in entries {
             let extends = extends(entry);
@@ -96,109 +102,107 @@ impl<'a> TomlUnroller<'a> {
                 continue;
             }
             if is_set(entry.get("marker")) {
-                return Err(match_error("a replace with extend=true cannot have a marker"));
+                return Err(match_error("a replace with extend=true cannot have a marker").in_part(entry.span()));
             }
-            match found {
-                Toml::Array(more) => result.extend(more),
+            let span = found.span();
+            match found.content {
+                TomlContent::Array(more) => result.extend(more),
                 // A text is one entry; an empty one, of a false condition, is no entry.
-                Toml::String(text) if text.is_empty() => {}
-                Toml::Table(table) => result.extend(table.into_iter().map(|(key, _)| Toml::String(key))),
-                other => result.push(other),
+                TomlContent::Scalar(Toml::String(text)) if text.is_empty() => {}
+                TomlContent::Table(table) => {
+                    result.extend(table.into_iter().map(|(key, _)| TomlValue::text(key, span.clone())));
+                }
+                scalar => result.push(TomlValue::new(scalar, span)),
             }
         }
         Ok(result)
     }
 
-    fn table(&mut self, table: &toml::Table, depth: usize) -> Result<Toml, ConfigError> {
-        let found = match table.get("replace").and_then(Toml::as_str) {
-            Some("posargs") => self.positional(table, depth)?,
-            Some("env") => self.variable(table, depth)?,
-            Some("glob") => self.glob(table, depth)?,
-            Some("if") => self.conditional(table, depth)?,
-            Some("ref") => self.reference(table, depth)?,
+    fn table(&mut self, table: &TomlTable, span: Span, depth: usize) -> Result<TomlValue, ConfigError> {
+        let found = match table.get("replace").and_then(TomlValue::as_str) {
+            Some("posargs") => self.positional(table, span.clone(), depth)?,
+            Some("env") => TomlValue::text(self.variable(table, depth)?, span.clone()),
+            Some("glob") => self.glob(table, span.clone(), depth)?,
+            Some("if") => match self.chosen(table)? {
+                Some(value) => self.value(value, depth)?,
+                None => TomlValue::text(String::new(), span.clone()),
+            },
+            Some("ref") => self.reference(table, span.clone(), depth)?,
             _ => {
-                let resolve = |(key, value): (&String, &Toml)| Ok((key.clone(), self.value(value, depth)?));
-                return table.iter().map(resolve).collect::<Result<toml::Table, ConfigError>>().map(Toml::Table);
+                let resolve = |(key, value): (&String, &TomlValue)| Ok((key.clone(), self.value(value, depth)?));
+                let table = table.iter().map(resolve).collect::<Result<_, ConfigError>>()?;
+                return Ok(TomlValue::new(TomlContent::Table(table), span));
             }
         };
         match table.get("marker") {
             Some(marker) if is_set(Some(marker)) => {
                 let pairs = [("value".to_owned(), found), ("marker".to_owned(), marker.clone())];
-                Ok(Toml::Table(pairs.into_iter().collect()))
+                Ok(TomlValue::new(TomlContent::Table(pairs.into_iter().collect()), span))
             }
             _ => Ok(found),
         }
     }
 
-    fn texts(&self, texts: impl Iterator<Item = String>) -> Result<Toml, ConfigError> {
-        let texts = texts.map(|text| self.text(&text).map(Toml::String));
-        texts.collect::<Result<_, _>>().map(Toml::Array)
-    }
-
-    fn positional(&mut self, table: &toml::Table, depth: usize) -> Result<Toml, ConfigError> {
+    fn positional(&mut self, table: &TomlTable, span: Span, depth: usize) -> Result<TomlValue, ConfigError> {
         let context = LookupContext { settings: self.settings, set: self.set };
         let Some(words) = context.positional(self.trail, self.program_depth == Some(1))? else {
-            return match table.get("default") {
-                None => Ok(Toml::Array(Vec::new())),
-                Some(Toml::Array(entries)) => {
-                    let resolved = entries.iter().map(|entry| self.value(entry, depth)).collect::<Result<_, _>>()?;
-                    Ok(Toml::Array(resolved))
-                }
-                // tox goes through whatever can be gone through.
-                Some(Toml::String(text)) => self.texts(text.chars().map(String::from)),
-                Some(Toml::Table(entries)) => self.texts(entries.keys().cloned()),
-                Some(other) => Err(type_error(format!("'{}' object is not iterable", python_type(other)))),
+            let Some(default) = table.get("default") else { return Ok(TomlValue::list(Vec::new(), span)) };
+            if let Some(entries) = default.array() {
+                let resolved = entries.iter().map(|entry| self.value(entry, depth)).collect::<Result<_, _>>()?;
+                return Ok(TomlValue::list(resolved, default.span()));
+            }
+            // tox goes through whatever can be gone through.
+            let words: Vec<String> = match &default.content {
+                TomlContent::Scalar(Toml::String(text)) => text.chars().map(String::from).collect(),
+                TomlContent::Table(entries) => entries.keys().cloned().collect(),
+                _ => return Err(wrong(default, format!("'{}' object is not iterable", python_type(default)))),
             };
+            return self.words(words, true, &default.span());
         };
         let substitute = match table.get("substitute") {
             None => false,
-            Some(Toml::Boolean(flag)) => *flag,
-            Some(other) => {
-                return Err(type_error(format!(
-                    "{} is not of type 'bool'",
-                    crate::settings::toml::convert::python_text(other)
-                )));
-            }
+            Some(flag) => flag.scalar().and_then(Toml::as_bool).ok_or_else(|| not_of(flag, "bool"))?,
         };
-        let words = words.into_iter().map(|word| if substitute { self.text(&word) } else { Ok(word) });
-        Ok(Toml::Array(words.map(|word| word.map(Toml::String)).collect::<Result<_, _>>()?))
+        self.words(words, substitute, &span)
     }
 
-    fn variable(&mut self, table: &toml::Table, depth: usize) -> Result<Toml, ConfigError> {
+    /// A list of texts that come from the value at `span`.
+    fn words(&self, words: Vec<String>, substitute: bool, span: &Span) -> Result<TomlValue, ConfigError> {
+        let words = words.into_iter().map(|word| if substitute { self.text(&word) } else { Ok(word) });
+        let texts = words.map(|word| word.map(|word| TomlValue::text(word, span.clone())));
+        Ok(TomlValue::list(texts.collect::<Result<_, _>>()?, span.clone()))
+    }
+
+    fn variable(&mut self, table: &TomlTable, depth: usize) -> Result<String, ConfigError> {
         let name = match table.get("name") {
-            Some(Toml::String(name)) => name.clone(),
-            Some(other) => return Err(not_text(other)),
+            Some(name) => convert::text(name)?,
             None => return Err(ConfigError::new(ErrorClass::Value, "'name'")),
         };
         let default = match table.get("default") {
-            None => Toml::String(String::new()),
-            Some(default) => self.value(default, depth)?,
+            None => String::new(),
+            Some(default) => convert::text(&self.value(default, depth)?)?,
         };
-        let Toml::String(default) = default else { return Err(not_text(&default)) };
         if self.texts == SubstitutedTexts::Keep {
             // Read when the variable is, so that it sees the variables beside it.
-            return Ok(Toml::String(format!("{{env:{name}:{default}}}")));
+            return Ok(format!("{{env:{name}:{default}}}"));
         }
         if name.is_empty() {
             return Err(match_error("No variable name was supplied in {env} substitution"));
         }
         let context = LookupContext { settings: self.settings, set: self.set };
-        match context.variable(&name, self.trail)? {
-            Some(found) => Ok(Toml::String(found.into_text())),
-            None => Ok(Toml::String(default)),
-        }
+        Ok(context.variable(&name, self.trail)?.map_or(default, |found| found.into_text()))
     }
 
-    fn glob(&mut self, table: &toml::Table, depth: usize) -> Result<Toml, ConfigError> {
+    fn glob(&mut self, table: &TomlTable, span: Span, depth: usize) -> Result<TomlValue, ConfigError> {
         let pattern = table.get("pattern").map(|pattern| self.value(pattern, depth)).transpose()?;
         let default = table.get("default").map(|default| self.value(default, depth)).transpose()?;
         if self.texts == SubstitutedTexts::Keep {
-            let text = |value: &Option<Toml>| value.as_ref().and_then(Toml::as_str).unwrap_or_default().to_owned();
-            return Ok(Toml::String(format!("{{glob:{}:{}}}", text(&pattern), text(&default))));
+            let text =
+                |value: &Option<TomlValue>| value.as_ref().and_then(TomlValue::as_str).unwrap_or_default().to_owned();
+            return Ok(TomlValue::text(format!("{{glob:{}:{}}}", text(&pattern), text(&default)), span));
         }
         let pattern = match &pattern {
-            Some(Toml::String(pattern)) => pattern.clone(),
-            Some(other) => return Err(not_text(other)),
+            Some(pattern) => convert::text(pattern)?,
             None => return Err(type_error("None is not of type 'str'".to_owned())),
         };
         if pattern.is_empty() {
@@ -212,36 +216,26 @@ impl<'a> TomlUnroller<'a> {
             let text = "a globbed requirement path cannot contain a line break or end in a backslash";
             return Err(ConfigError::value(text));
         }
-        if !matches.is_empty() {
-            return Ok(if extends {
-                Toml::Array(matches.into_iter().map(Toml::String).collect())
-            } else {
-                Toml::String(matches.join(" "))
-            });
-        }
         match default {
-            None if extends => Ok(Toml::Array(Vec::new())),
-            None => Ok(Toml::String(String::new())),
-            Some(default) if extends == default.is_array() => Ok(default),
-            Some(default) if extends => {
-                Err(type_error(format!("value of type '{}' is not of type 'list'", python_type(&default))))
-            }
-            Some(default) => Err(not_text(&default)),
-        }
-    }
-
-    fn conditional(&mut self, table: &toml::Table, depth: usize) -> Result<Toml, ConfigError> {
-        match self.chosen(table)? {
-            Some(value) => self.value(value, depth),
-            None => Ok(Toml::String(String::new())),
+            Some(default) if matches.is_empty() => match (extends, default.is_array()) {
+                (true, true) | (false, false) => Ok(default),
+                (true, false) => {
+                    let message = format!("value of type '{}' is not of type 'list'", python_type(&default));
+                    Err(wrong(&default, message))
+                }
+                (false, true) => Err(not_of(&default, "str")),
+            },
+            _ if extends => self.words(matches, false, &span),
+            _ => Ok(TomlValue::text(matches.join(" "), span)),
         }
     }
 
     /// What a condition chooses; `None`: nothing, since it does not hold and there is no `else`.
-    pub fn chosen<'t>(&self, table: &'t toml::Table) -> Result<Option<&'t Toml>, ConfigError> {
-        let condition = match table.get("condition") {
-            Some(Toml::String(condition)) if !condition.is_empty() => condition,
-            _ => return Err(match_error("No condition was supplied in if replacement")),
+    pub fn chosen<'t>(&self, table: &'t TomlTable) -> Result<Option<&'t TomlValue>, ConfigError> {
+        let condition =
+            table.get("condition").filter(|condition| condition.as_str().is_some_and(|text| !text.is_empty()));
+        let Some(condition) = condition else {
+            return Err(match_error("No condition was supplied in if replacement"));
         };
         let Some(then) = table.get("then") else {
             return Err(match_error("No 'then' value was supplied in if replacement"));
@@ -251,17 +245,18 @@ impl<'a> TomlUnroller<'a> {
             variables: &self.settings.options.variables,
             env_name: self.set.name.as_deref().unwrap_or_default(),
         };
-        Ok(if condition::holds(condition, &scope)? { Some(then) } else { table.get("else") })
+        let holds = condition::holds(condition.as_str().unwrap_or_default(), &scope);
+        let holds = holds.map_err(|error| error.in_part(condition.span()))?;
+        Ok(if holds { Some(then) } else { table.get("else") })
     }
 
-    fn reference(&mut self, table: &toml::Table, depth: usize) -> Result<Toml, ConfigError> {
-        if let (Some(Toml::String(env)), Some(Toml::String(key))) = (table.get("env"), table.get("key"))
-            && !env.is_empty()
-            && !key.is_empty()
-        {
-            return self.of_environment(env, key);
+    fn reference(&mut self, table: &TomlTable, span: Span, depth: usize) -> Result<TomlValue, ConfigError> {
+        if let (Some(env), Some(key)) = (text_in(table, "env"), text_in(table, "key")) {
+            return self.of_environment(env, key, span);
         }
-        let Some(steps) = self.path_of_reference(table)? else { return Ok(Toml::Table(table.clone())) };
+        let Some(steps) = self.path_of_reference(table)? else {
+            return Ok(TomlValue::new(TomlContent::Table(table.clone()), span));
+        };
         let loaded = self.settings.toml_from_root(&steps)?;
         self.references.push(steps.join("."));
         let found = self.value(&loaded, depth);
@@ -270,35 +265,34 @@ impl<'a> TomlUnroller<'a> {
     }
 
     /// Where a reference leads, unless it leads to a setting of an environment or nowhere.
-    pub fn path_of_reference(&self, table: &toml::Table) -> Result<Option<Vec<String>>, ConfigError> {
-        let is_text = |key: &str| table.get(key).and_then(Toml::as_str).is_some_and(|text| !text.is_empty());
-        if is_text("env") && is_text("key") {
+    pub fn path_of_reference(&self, table: &TomlTable) -> Result<Option<Vec<String>>, ConfigError> {
+        if text_in(table, "env").and(text_in(table, "key")).is_some() {
             return Ok(None);
         }
         let Some(of) = table.get("of").filter(|of| is_set(Some(of))) else { return Ok(None) };
-        let Toml::Array(steps) = of else {
-            return Err(type_error(format!("value of type '{}' is not list", python_type(of))));
+        let Some(steps) = of.array() else {
+            return Err(wrong(of, format!("value of type '{}' is not list", python_type(of))));
         };
-        let steps = steps
-            .iter()
-            .map(|step| step.as_str().map(str::to_owned).ok_or_else(|| not_text(step)))
-            .collect::<Result<Vec<_>, _>>()?;
+        let steps = steps.iter().map(convert::text).collect::<Result<Vec<_>, _>>()?;
         let path = steps.join(".");
         if self.references.contains(&path) {
             let circle: Vec<&str> = self.references.iter().map(String::as_str).chain([path.as_str()]).collect();
             let message = format!("circular reference {}", circle.join(" -> "));
-            return Err(ConfigError::new(ErrorClass::MatchRecursion, message));
+            return Err(ConfigError::new(ErrorClass::MatchRecursion, message).in_part(of.span()));
         }
         Ok(Some(steps))
     }
 
     /// A setting of another environment, in the shape it would have been written in.
-    fn of_environment(&mut self, env: &str, key: &str) -> Result<Toml, ConfigError> {
+    fn of_environment(&mut self, env: &str, key: &str, span: Span) -> Result<TomlValue, ConfigError> {
         if !self.settings.has_settings(env, key) {
             return Err(ConfigError::value(crate::python_text::python_repr(key)));
         }
         let set = self.settings.environment(env);
-        let texts = |entries: Vec<String>| Toml::Array(entries.into_iter().map(Toml::String).collect());
+        let text = |text: String| TomlValue::text(text, span.clone());
+        let list = |entries: Vec<TomlValue>| TomlValue::list(entries, span.clone());
+        let texts = |entries: Vec<String>| list(entries.into_iter().map(text).collect());
+        let scalar = |value: Toml| TomlValue::new(TomlContent::Scalar(value), span.clone());
         let value = self.settings.value(&set, key)?;
         let shown = self.settings.shown(&set, key, &value)?;
         self.count(shown.text.lines().count())?;
@@ -309,51 +303,52 @@ impl<'a> TomlUnroller<'a> {
             }
             SettingValue::Command(command) => texts(raw_words(&command)),
             SettingValue::Commands(commands) => {
-                Toml::Array(commands.iter().map(|command| texts(raw_words(command))).collect())
+                list(commands.iter().map(|command| texts(raw_words(command))).collect())
             }
-            SettingValue::Boolean(flag) => Toml::Boolean(flag),
-            SettingValue::Integer(number) => Toml::Integer(number),
-            SettingValue::Float(number) => Toml::Float(number),
+            SettingValue::Boolean(flag) => scalar(Toml::Boolean(flag)),
+            SettingValue::Integer(number) => scalar(Toml::Integer(number)),
+            SettingValue::Float(number) => scalar(Toml::Float(number)),
             SettingValue::Variables(pairs) => {
-                Toml::Table(pairs.into_iter().map(|(name, value)| (name, Toml::String(value))).collect())
+                let table = pairs.into_iter().map(|(name, value)| (name, text(value))).collect();
+                TomlValue::new(TomlContent::Table(table), span.clone())
             }
-            _ => Toml::String(shown.text),
+            _ => text(shown.text),
         })
     }
 }
 
 /// Whether a word at this place may be the program of a command.
-fn entry_program_depth(depth: Option<usize>, extends: bool, before: &[Toml]) -> Option<usize> {
+fn entry_program_depth(depth: Option<usize>, extends: bool, before: &[TomlValue]) -> Option<usize> {
     let depth = depth?;
-    let only_mark = matches!(before, [Toml::String(mark)] if mark == "-" || mark == "!");
+    let only_mark = matches!(before, [mark] if matches!(mark.as_str(), Some("-" | "!")));
     if depth == 1 && !before.is_empty() && !only_mark {
         return None;
     }
     Some(if depth > 0 && !extends { depth - 1 } else { depth })
 }
 
-pub fn too_deep(value: &Toml, depth: usize) -> Result<(), ConfigError> {
+pub fn too_deep(value: &TomlValue, depth: usize) -> Result<(), ConfigError> {
     if depth <= DEEPEST {
         return Ok(());
     }
-    let value = crate::python_text::repr(value);
+    let value = crate::python_text::repr(&value.to_value());
     let message = format!("Could not expand {value} after recursing {depth} frames");
     Err(ConfigError::new(ErrorClass::MatchRecursion, message))
 }
 
 /// Whether an entry of a list stands for several.
-pub fn extends(entry: &Toml) -> bool {
-    entry.as_table().is_some_and(|table| is_set(table.get("replace")) && is_set(table.get("extend")))
+pub fn extends(entry: &TomlValue) -> bool {
+    entry.table().is_some_and(|table| is_set(table.get("replace")) && is_set(table.get("extend")))
 }
 
 /// Python's idea of truth.
-pub fn is_set(value: Option<&Toml>) -> bool {
-    match value {
-        None | Some(Toml::Boolean(false)) => false,
-        Some(Toml::String(text)) => !text.is_empty(),
-        Some(Toml::Array(entries)) => !entries.is_empty(),
-        Some(Toml::Table(table)) => !table.is_empty(),
-        Some(Toml::Integer(number)) => *number != 0,
+pub fn is_set(value: Option<&TomlValue>) -> bool {
+    match value.map(|value| &value.content) {
+        None | Some(TomlContent::Scalar(Toml::Boolean(false))) => false,
+        Some(TomlContent::Scalar(Toml::String(text))) => !text.is_empty(),
+        Some(TomlContent::Array(entries)) => !entries.is_empty(),
+        Some(TomlContent::Table(table)) => !table.is_empty(),
+        Some(TomlContent::Scalar(Toml::Integer(number))) => *number != 0,
         Some(_) => true,
     }
 }
@@ -366,10 +361,7 @@ fn type_error(message: String) -> ConfigError {
     ConfigError::new(ErrorClass::Type, message)
 }
 
-fn not_text(value: &Toml) -> ConfigError {
-    let shown = match value {
-        Toml::Boolean(_) | Toml::Integer(_) | Toml::Float(_) => crate::settings::toml::convert::python_text(value),
-        other => format!("value of type '{}'", python_type(other)),
-    };
-    type_error(format!("{shown} is not of type 'str'"))
+/// The text of a key that is not empty.
+fn text_in<'t>(table: &'t TomlTable, key: &str) -> Option<&'t str> {
+    table.get(key)?.as_str().filter(|text| !text.is_empty())
 }
