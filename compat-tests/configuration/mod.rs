@@ -14,4 +14,5 @@ mod list;
 mod os_text;
 mod property;
 mod quickstart;
+mod schema;
 mod set_env;

@@ -92,6 +92,11 @@ fn docs_of_the_settings_are_those_of_the_table() {
 }
 
 #[test]
+fn docs_have_the_schema_of_all_keys() {
+    check("envo.schema.json", &Project::new().run(["schema", "--all-keys"]).succeeds().stdout);
+}
+
+#[test]
 fn docs_of_the_command_line_are_its_help() {
     let mut page = String::from(
         "# Command line\n\nThis page contains the help of every command, as `envo COMMAND --help` prints it. `just docs` generates \

@@ -6,6 +6,7 @@ mod exec;
 mod host_tox;
 mod interrupts;
 mod plugins;
+mod requires;
 mod run;
 mod terminals;
 mod uv_runners;

@@ -8,13 +8,13 @@ use std::process::Command;
 use crate::support::machine;
 
 /// The release whose behaviour counts.
-pub const VERSION: &str = "4.67.15";
+pub const VERSION: &str = envo::model::provided::TOX_VERSION;
 
 /// A plugin that [`VERSION`] cannot load, since it imports a name that is gone, and the last tox that can.
 const NEEDS_OLDER_TOX: (&str, &str) = ("tox-gh-actions==", "4.67.13");
 
 /// The virtualenv that tox had when that release was looked at. tox recreates an environment that another one made.
-const VIRTUALENV: &str = "virtualenv==21.15.11";
+const VIRTUALENV: &str = envo::model::provided::VIRTUALENV_VERSION;
 
 /// A pip that reads locks (PEP 751), which others do not yet.
 const PIP: &str = "pip==26.3";
@@ -24,14 +24,20 @@ pub fn program(plugins: &[&str]) -> PathBuf {
     let name = std::iter::once(&"real-tox").chain(plugins).copied().collect::<Vec<_>>().join("-with-");
     let of_older = plugins.iter().any(|plugin| plugin.starts_with(NEEDS_OLDER_TOX.0));
     let requirement = format!("tox=={}", if of_older { NEEDS_OLDER_TOX.1 } else { VERSION });
+    let virtualenv = format!("virtualenv=={VIRTUALENV}");
     let requirements: Vec<&str> =
-        [requirement.as_str(), VIRTUALENV].into_iter().chain(plugins.iter().copied()).collect();
+        [requirement.as_str(), &virtualenv].into_iter().chain(plugins.iter().copied()).collect();
     environment(&name.replace("==", "-"), &requirements).join("bin/tox")
 }
 
 /// The executable of a real pip.
 pub fn pip() -> PathBuf {
     environment("real-pip", &[PIP]).join("bin/pip")
+}
+
+/// The Python of an environment below `target/` with these in it.
+pub fn python_with(name: &str, requirements: &[&str]) -> PathBuf {
+    environment(name, requirements).join("bin/python")
 }
 
 /// An environment below `target/` with these in it.

@@ -12,9 +12,7 @@ use crate::event::EnvironmentResult;
 use crate::execute::session::CommandOutcome;
 use crate::execute::shell;
 use crate::model::Interpreter;
-
-/// The tox release whose format this is.
-const TOX_VERSION: &str = "4.67.15";
+use crate::model::provided::TOX_VERSION;
 
 /// The commands of one environment, in the order they were run.
 pub type CommandRecord = Arc<Mutex<Vec<CommandOutcome>>>;

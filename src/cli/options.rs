@@ -174,6 +174,15 @@ pub struct ListOptions {
     pub no_fallback: bool,
 }
 
+/// Options of `schema`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SchemaOptions {
+    /// `--strict`: reject keys that the schema does not define.
+    pub strict: bool,
+    /// `--all-keys`: describe any configuration, not the current one.
+    pub all_keys: bool,
+}
+
 /// Options of `import`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ImportOptions {
@@ -302,8 +311,7 @@ pub struct Options {
     pub locks: LockOptions,
     /// The path of `devenv`, absolute.
     pub devenv_path: PathBuf,
-    /// `schema --strict`.
-    pub strict_schema: bool,
+    pub schema: SchemaOptions,
     /// `--format` of `depends`; empty: a tree.
     pub depends_format: String,
     pub import: ImportOptions,

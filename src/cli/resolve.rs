@@ -19,7 +19,7 @@ use super::convert::{
 use super::defaults::Defaults;
 use super::options::{
     ConfigFormat, ConfigOptions, EnvironmentChoice, ImportOptions, ListOptions, LockOptions, Options, Parallelism,
-    ProcessContext, ReportFormat, RunOptions, Selection, ServiceOptions, SkipMissing, Verb,
+    ProcessContext, ReportFormat, RunOptions, SchemaOptions, Selection, ServiceOptions, SkipMissing, Verb,
 };
 use super::user_file::UserFile;
 use super::{ResolvedOptions, UsageError, unknown};
@@ -79,7 +79,7 @@ pub fn resolve(typed: TypedArguments<'_>, surroundings: ProcessContext) -> Resul
         services: resolver.service_options()?,
         locks: resolver.lock_options(),
         devenv_path: PathBuf::new(),
-        strict_schema: resolver.flag("strict", false),
+        schema: SchemaOptions { strict: resolver.flag("strict", false), all_keys: resolver.is_typed("all_keys") },
         quickstart_root: resolver.quickstart_root(),
         depends_format: resolver.choice("depends_format", &DEPENDS_FORMATS).unwrap_or_default(),
         import: ImportOptions {

@@ -233,7 +233,8 @@ impl Verb {
             }
             Self::Schema => {
                 "Prints the JSON schema of tox.toml, and of [tool.tox] in pyproject.toml, for editors and validators. \
-                 It is the schema that tox prints."
+                 It is the schema that tox prints; with --all-keys, it has every key of tox and envo, needs no configuration and \
+                 follows the rules of SchemaStore."
             }
             Self::Quickstart => {
                 "Creates a tox.ini that runs pytest, by default in the current folder. An existing file is not \
@@ -316,7 +317,10 @@ impl Verb {
             ],
             Self::Exec => &[("exec -e py311 -- python --version", "show its Python version")],
             Self::Devenv => &[("devenv -e py311 venv", "then: . venv/bin/activate")],
-            Self::Schema => &[("schema > tox.schema.json", "for your editor")],
+            Self::Schema => &[
+                ("schema > tox.schema.json", "for your editor"),
+                ("schema --all-keys > envo.schema.json", "with the keys of services and locks"),
+            ],
             Self::Quickstart => &[("quickstart", "in the current folder"), ("q service", "in the folder service")],
             Self::Man => &[("man", "then: man envo")],
             Self::Import => &[
@@ -339,7 +343,7 @@ impl Verb {
             Self::Completion => &[
                 ("completion bash > ~/.envo.bash", "then in ~/.bashrc: . ~/.envo.bash"),
                 ("completion zsh > _envo", "in a folder of $fpath"),
-                ("completion fish > ~/.config/fish/completions/envo.fish", ""),
+                ("completion fish > envo.fish", "in ~/.config/fish/completions"),
             ],
         }
     }

@@ -1,7 +1,6 @@
 //! The output of `--version`.
 
-/// The release of tox that this program is compatible with.
-pub const TOX_VERSION: &str = "4.67.15";
+pub use crate::model::provided::TOX_VERSION;
 
 /// The version to report for the name by which the program was called.
 pub fn program_version(program: &str) -> &'static str {

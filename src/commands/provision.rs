@@ -15,8 +15,9 @@ use crate::error::ConfigError;
 use crate::execute::session::DisplayedCommand;
 use crate::model::InterpreterLookup as _;
 use crate::plan::Plan;
-use crate::plan::provision::{ProvisionContext, ProvisionReason, metadata, need};
+use crate::plan::provision::{ProvisionContext, ProvisionReason, ensure_own_versions, inline_plugin, metadata, need};
 use crate::runtime::python::PythonDiscovery;
+use crate::settings::check::has_unknown_keys;
 
 /// Another tox did the work, and exited with this code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -33,7 +34,8 @@ pub fn ensure(plan: &Plan, options: &Options, discovery: &Arc<PythonDiscovery>) 
     let settings = &plan.settings;
     // No tox can serve, with whatever plugins, or knows of services at all.
     if is_about_services(options.verb) {
-        return Ok(());
+        let requires = plan.settings.list(plan.settings.core(), "requires").unwrap_or_default();
+        return Ok(ensure_own_versions(&requires).map_err(|error| at_requires(plan, error))?);
     }
     // What tox looks at here is wrong for every verb when it is wrong.
     settings.path(settings.core(), "temp_dir")?;
@@ -49,14 +51,13 @@ pub fn ensure(plan: &Plan, options: &Options, discovery: &Arc<PythonDiscovery>) 
         variables: &options.variables,
         markers: asked.as_ref().map(|interpreter| &interpreter.markers),
     };
-    let place = || settings.location_of(settings.core(), "requires").ok().flatten();
-    let placed = |error: ConfigError| place().into_iter().fold(error, ConfigError::at);
-    let Some(need) = need(&requires, &around).map_err(placed)? else { return Ok(()) };
+    let found = need(&requires, &around).map_err(|error| at_requires(plan, error))?;
+    let Some(need) = found.and_then(|found| without_newer_patches(found, plan)) else { return Ok(()) };
     // tox knows nothing of checking, and a check installs nothing.
     if options.config.check {
         return Ok(());
     }
-    if matches!(need, ProvisionReason::Requirements(_))
+    if matches!(&need, ProvisionReason::Requirements(missing) if missing.iter().all(|one| one.has.is_none()))
         && packaged_services::is_all_that_is_required(plan, options, discovery)?
     {
         return Ok(());
@@ -88,6 +89,24 @@ pub fn ensure(plan: &Plan, options: &Options, discovery: &Arc<PythonDiscovery>) 
         Err(halt) => halt.report(reporter.as_ref(), ROOT).code,
     };
     Err(ProvisionExit { code }.into())
+}
+
+/// A newer patch version of what envo replaces adds no key that the configuration uses, unless it uses one that envo does not
+/// know.
+fn without_newer_patches(reason: ProvisionReason, plan: &Plan) -> Option<ProvisionReason> {
+    let ProvisionReason::Requirements(mut missing) = reason else { return Some(reason) };
+    if missing.iter().any(|one| one.is_newer_patch) && !has_unknown_keys(&plan.settings) {
+        missing.retain(|one| !one.is_newer_patch);
+    }
+    if missing.is_empty() {
+        return inline_plugin(&plan.settings.source.path).map(ProvisionReason::InlinePlugin);
+    }
+    Some(ProvisionReason::Requirements(missing))
+}
+
+fn at_requires(plan: &Plan, error: ConfigError) -> ConfigError {
+    let place = plan.settings.location_of(plan.settings.core(), "requires").ok().flatten();
+    place.into_iter().fold(error, ConfigError::at)
 }
 
 fn is_about_services(verb: Verb) -> bool {

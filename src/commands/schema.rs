@@ -1,4 +1,4 @@
-//! `envo schema`: prints the JSON schema of the configuration, like tox and with tox's `$id`.
+//! `envo schema`: prints the JSON schema of the configuration, like tox and with tox's `$id`, or that of all keys.
 
 use std::sync::Arc;
 
@@ -12,14 +12,19 @@ use crate::plan::Plan;
 use crate::report::config_format;
 use crate::report::plain;
 use crate::settings::config_set::{ConfigSet, SetKind};
-use crate::settings::schema::DEFINITIONS;
+use crate::settings::schema::{DEFINITIONS, all_keys};
 
 const PAGE: &str = "https://tox.wiki/en/stable/config.html";
 
 /// Prints the schema.
 pub fn execute(options: &Options) -> Result<i32> {
+    if options.schema.all_keys {
+        let schema = all_keys::schema(options.schema.strict)?;
+        plain::out(&format!("{}\n", config_format::json(&schema)));
+        return Ok(exit_code::OK);
+    }
     let plan = open_plan(options)?;
-    let schema = schema(&plan, options.strict_schema)?;
+    let schema = schema(&plan, options.schema.strict)?;
     crate::commands::report_warnings(&plan, options);
     plain::out(&format!("{}\n", config_format::json(&schema)));
     Ok(exit_code::OK)

@@ -8,6 +8,7 @@ pub mod interpreter;
 pub mod literal;
 pub mod pep508;
 pub mod project;
+pub mod provided;
 pub mod python_pattern;
 pub mod python_spec;
 pub mod requirements;

@@ -8,29 +8,14 @@ use pep440_rs::{Version, VersionSpecifiers};
 use serde::Serialize as _;
 use serde_json::json;
 
-use crate::cli::version::TOX_VERSION;
 use crate::error::ConfigError;
 use crate::model::EnvVariables;
 use crate::model::pep508::evaluate::MarkerEnvironment;
 use crate::model::pep508::{Requirement, canonical_name};
+use crate::model::provided::{OWN, PROVIDED};
 
 /// Files beside the configuration that tox loads as plugins.
 const INLINE_PLUGINS: [&str; 2] = ["toxfile.py", "☣.py"];
-
-/// Distributions that envo replaces, with the version it is compatible with; for the last two, the versions in the current
-/// virtualenv. They are part of tox's own environment and do not affect the project's.
-const PROVIDED: [(&str, &str); 10] = [
-    ("tox", TOX_VERSION),
-    ("tox-uv", "1.37.1"),
-    ("tox-uv-bare", "1.37.1"),
-    ("tox-gh", "1.9.1"),
-    ("tox-gh-actions", "3.5.0"),
-    ("tox-envfile", "0.0.8"),
-    ("tox-ignore-env-name-mismatch", "0.2.0.post2"),
-    ("virtualenv", "21.15.11"),
-    ("pip", "26.3"),
-    ("setuptools", "84.2.1"),
-];
 
 /// Whether envo replaces the distribution; `name` is in normal form.
 pub fn is_provided(name: &str) -> bool {
@@ -54,6 +39,8 @@ pub struct MissingRequirement {
     pub requirement: String,
     /// The available version, if only the version does not match.
     pub has: Option<String>,
+    /// Whether a version that differs from the available one only in the patch, and is newer, would match.
+    pub is_newer_patch: bool,
 }
 
 /// Why a real tox is needed.
@@ -89,14 +76,62 @@ pub fn need(requires: &[String], around: &ProvisionContext<'_>) -> Result<Option
         if !applies(&requirement, around)? {
             continue;
         }
-        if let Some(has) = unmet(&requirement, around)? {
-            missing.push(MissingRequirement { requirement: text.clone(), has });
+        if canonical_name(&requirement.name) == OWN {
+            ensure_own_version(&requirement, text)?;
+        } else if let Some(has) = unmet(&requirement, around)? {
+            let is_newer_patch = match &has {
+                Some(version) => accepts_newer_patch(&requirement, version)?,
+                None => false,
+            };
+            missing.push(MissingRequirement { requirement: text.clone(), has, is_newer_patch });
         }
     }
     if !missing.is_empty() {
         return Ok(Some(ProvisionReason::Requirements(missing)));
     }
     Ok(inline_plugin(around.file).map(ProvisionReason::InlinePlugin))
+}
+
+/// Checks the versions of envo that the configuration requires: no real tox could provide another one.
+pub fn ensure_own_versions(requires: &[String]) -> Result<(), ConfigError> {
+    let parsed = requires.iter().filter_map(|text| Some((text, text.parse::<Requirement>().ok()?)));
+    let mut own = parsed.filter(|(_, requirement)| canonical_name(&requirement.name) == OWN);
+    own.try_for_each(|(text, requirement)| ensure_own_version(&requirement, text))
+}
+
+fn ensure_own_version(requirement: &Requirement, text: &str) -> Result<(), ConfigError> {
+    let version = env!("CARGO_PKG_VERSION");
+    if requirement.url.is_some() || fits(requirement, version)? {
+        return Ok(());
+    }
+    let error = ConfigError::handled(format!("the configuration requires `{text}`, but this is envo {version}"));
+    Err(error.hint(format!("install a matching version, for example with `pip install '{text}'`")))
+}
+
+/// Whether the requirement matches a version with the same first two numbers and a greater third one.
+fn accepts_newer_patch(requirement: &Requirement, has: &str) -> Result<bool, ConfigError> {
+    let Ok(has) = has.parse::<Version>() else { return Ok(false) };
+    if requirement.url.is_some() {
+        return Ok(false);
+    }
+    let patch = |release: &[u64]| release.get(2).copied().unwrap_or(0);
+    for specifier in &requirement.specifiers {
+        let Ok(named) = specifier.trim_start_matches(['<', '>', '=', '~', '!', ' ']).parse::<Version>() else {
+            continue;
+        };
+        let same = named.release().iter().take(2).eq(has.release().iter().take(2));
+        if !same || patch(named.release()) < patch(has.release()) {
+            continue;
+        }
+        // `>4.67.15` means a later one.
+        for later in [patch(named.release()), patch(named.release()) + 1] {
+            let version = Version::new([has.release()[0], has.release().get(1).copied().unwrap_or(0), later]);
+            if later > patch(has.release()) && fits(requirement, &version.to_string())? {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
 }
 
 /// The file next to the configuration that tox would load as a plugin.
@@ -219,6 +254,33 @@ mod tests {
         let expected = "is missing [requires (has)]: tox-docker, tox>=5 (4.67.15)";
         assert_eq!(missing(&["tox-docker", "tox>=5"]), expected);
         assert_eq!(missing(&["tox-uv>=99"]), "is missing [requires (has)]: tox-uv>=99 (1.37.1)");
+    }
+
+    #[test]
+    fn only_a_newer_patch_version_is_recognized_as_one() {
+        let is_newer_patch = |text: &str| {
+            let requirement: Requirement = text.parse().expect("a requirement");
+            accepts_newer_patch(&requirement, "4.67.15").expect("valid specifiers")
+        };
+        for text in ["tox>=4.67.16", "tox>4.67.15", "tox~=4.67.20", "tox==4.67.99", "tox>=4.67.16,<5", "tox===4.67.17"]
+        {
+            assert!(is_newer_patch(text), "{text}");
+        }
+        for text in ["tox>=4.68", "tox>=5", "tox<4.67", "tox==4.67.14", "tox>=4.67.16,<4.67.16", "tox @ file:///x"] {
+            assert!(!is_newer_patch(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn envo_provides_itself_and_checks_its_version() {
+        assert_eq!(missing(&["envo-run", "Envo_Run>=0.0.1"]), "");
+        let own = env!("CARGO_PKG_VERSION");
+        assert_eq!(
+            missing(&["envo-run>=99", "tox-docker"]),
+            format!("the configuration requires `envo-run>=99`, but this is envo {own}")
+        );
+        assert!(ensure_own_versions(&["envo-run<0.0.1".to_owned(), "x".to_owned()]).is_err());
+        assert!(ensure_own_versions(&["envo-run".to_owned(), ">>".to_owned()]).is_ok());
     }
 
     #[test]

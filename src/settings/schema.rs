@@ -1,5 +1,7 @@
 //! Describes the settings of a set as a JSON schema, in tox's words and order.
 
+pub mod all_keys;
+
 use serde_json::{Map, Value as Json, json};
 
 use crate::error::ConfigError;
@@ -58,7 +60,12 @@ fn type_of(key: &SettingKey, set: SetKind) -> Map<String, Json> {
         // A packaging environment takes plain requirements, in a list.
         ValueKind::Requirements if set.is_package() => list_of(reference("subs")),
         ValueKind::Requirements => json!({"oneOf": [text(), list_of(reference("subs"))]}),
-        ValueKind::Plain => json!({"type": ["string", "number", "boolean", "array"]}),
+        ValueKind::Plain => {
+            let plain = || vec![text(), json!({"type": "number"}), json!({"type": "boolean"})];
+            let mut any = plain();
+            any.push(list_of(json!({"anyOf": plain()})));
+            json!({"anyOf": any})
+        }
         ValueKind::Line => json!({"oneOf": [text(), list_of(reference("subs"))]}),
         ValueKind::Text | ValueKind::OptionalText | ValueKind::Path | ValueKind::Constraints => text(),
         ValueKind::Boolean | ValueKind::OptionalBoolean => json!({"type": "boolean"}),

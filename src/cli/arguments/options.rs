@@ -53,7 +53,8 @@ pub fn command_specific(word: CommandWord) -> Vec<Arg> {
         }
         CommandWord::Verb(Verb::Schema) => {
             let help = "reject keys that the schema does not define";
-            vec![flag("strict", help).long("strict").help_heading("Output")]
+            let all = "describe every key of tox and envo, not only those of this configuration";
+            under("Output", vec![flag("strict", help).long("strict"), flag("all_keys", all).long("all-keys")])
         }
         CommandWord::Verb(Verb::Quickstart) => {
             let help = "folder of the new tox.ini [default: the current one]";

@@ -207,7 +207,7 @@ mod tests {
         ] {
             assert_eq!(at(line).names, Some(kind), "{line}");
         }
-        for line in ["", "run ", "run -x ", "run -e a ", "-e a -- ", "run -m -", "list ", "run -e py{3"] {
+        for line in ["", "run ", "run -x ", "run -e a ", "-e a -- ", "list ", "run -e py{3"] {
             assert_eq!(at(line).names, None, "{line}");
         }
     }

@@ -41,11 +41,9 @@ use crate::runtime::python::seed::{SeedSources, Seeder};
 use crate::runtime::python::tool::ToolBuilder;
 use crate::runtime::python::virtualenv_settings::VirtualenvSettings;
 
+pub use crate::model::provided::VIRTUALENV_VERSION;
 pub use discovery::PythonDiscovery;
 pub use remedy::remedy;
-
-/// The virtualenv version whose environments envo reproduces, as tox would have recorded it.
-pub const VIRTUALENV_VERSION: &str = "21.15.11";
 
 const VERSION_KEY: &str = "virtualenv version";
 

@@ -5,7 +5,7 @@ mod conditions;
 mod files;
 mod references;
 mod spellings;
-mod unknown;
+pub mod unknown;
 mod values;
 
 use std::collections::HashSet;
@@ -74,6 +74,11 @@ pub fn findings(subject: &CheckedProject<'_>, others: impl FnOnce() -> Vec<Confi
     }
     found.sort_by_key(|one| one.location.as_ref().map_or((usize::MAX, 0), |place| (place.line, place.column)));
     found
+}
+
+/// Whether the configuration has keys that envo does not know and no value refers to.
+pub fn has_unknown_keys(settings: &Settings) -> bool {
+    !unknown::keys(&CheckedProject::new(settings, &[], false)).is_empty()
 }
 
 /// Warnings of a run: probable misspellings of the keys of services.

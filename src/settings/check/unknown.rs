@@ -37,7 +37,7 @@ const FORMER: [(&str, &str); 7] = [
 const TABLES: [&str; 5] = [ENV, ENV_BASE, RUN_BASE, PACKAGE_BASE, "gh"];
 
 /// Whether such a section may have the key.
-pub(super) fn belongs(name: &str, kind: SetKind) -> bool {
+pub fn belongs(name: &str, kind: SetKind) -> bool {
     let Some(key) = keys::find(name) else { return false };
     if kind == SetKind::Core {
         return CORE.contains(&key.name) || OF_LOCKS.contains(&key.name);
