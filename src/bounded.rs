@@ -2,8 +2,10 @@
 
 use std::fs::File;
 use std::io::{Error, ErrorKind, Read, Result};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::Path;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -19,6 +21,16 @@ const LARGEST: u64 = 64 * 1024 * 1024;
 /// How long a named pipe is waited for that no program writes to, and any pipe whose writer is silent.
 const PIPE_PATIENCE: PipePatience =
     PipePatience { without_writer: Duration::from_secs(5), with_writer: Duration::from_secs(60) };
+
+/// Readable when the user wants to stop. Unset: the signal ends this process by itself.
+static STOP: OnceLock<OwnedFd> = OnceLock::new();
+
+/// Makes every wait for a pipe end when `notice` is readable.
+pub fn stop_waiting_at(notice: BorrowedFd<'_>) -> Result<()> {
+    // A process listens to signals once.
+    let _ = STOP.set(notice.try_clone_to_owned()?);
+    Ok(())
+}
 
 /// The content of a file. Pipes are read to their end, as long as something comes.
 pub fn read(path: impl AsRef<Path>) -> Result<Vec<u8>> {
@@ -81,7 +93,9 @@ impl Pipe {
     /// Waits until there is something to read, or its writer is gone.
     fn wait(&self, time: Duration) -> Result<()> {
         let limit = Timespec { tv_sec: time.as_secs().cast_signed(), tv_nsec: time.subsec_nanos().into() };
-        let mut waiting = [PollFd::new(&self.file, PollFlags::IN)];
+        // Without a notice to wait for, the pipe is waited for twice.
+        let stop = STOP.get().map_or(self.file.as_fd(), |stop| stop.as_fd());
+        let mut waiting = [PollFd::new(&self.file, PollFlags::IN), PollFd::new(&stop, PollFlags::IN)];
         loop {
             match poll(&mut waiting, Some(&limit)) {
                 Err(rustix::io::Errno::INTR) => {}
@@ -90,6 +104,7 @@ impl Pipe {
                     let text = format!("nothing was written to this pipe within {} seconds", time.as_secs());
                     return Err(Error::new(ErrorKind::TimedOut, text));
                 }
+                Ok(_) if waiting[0].revents().is_empty() => return Err(Error::other("interrupted")),
                 Ok(_) => return Ok(()),
             }
         }

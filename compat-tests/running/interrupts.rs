@@ -1,8 +1,12 @@
 //! Tests that an interrupted run leaves no process behind, whatever its commands have started and however those resist.
 
+use std::fs::File;
+use std::sync::mpsc;
+use std::thread;
+
 use rustix::process::Signal;
 
-use crate::support::gate::Gate;
+use crate::support::gate::{Gate, PATIENCE};
 use crate::support::project::Project;
 use crate::support::running::Ended;
 
@@ -166,5 +170,37 @@ fn a_program_that_hangs_when_asked_for_its_version_is_gone() {
     let project = project.variable("PATH", &path);
     for arguments in [["run", "-e", "py398"], ["run-parallel", "-e", "py398"], ["run", "-e", "js"]] {
         leaves_nothing_that_hangs(&gate, &project, &arguments, OF_A_RUN);
+    }
+}
+
+#[test]
+fn a_pipe_that_is_never_written_to_is_given_up() {
+    let environment = |lines: &str| format!("[testenv]\npackage = skip\n[testenv:a]\n{lines}\n");
+    let native = |lines: &str| environment(&format!("runtime = system\ncommands = ls\n{lines}"));
+    for (ini, arguments, codes) in [
+        (native("env_file = pipe"), &["run", "-e", "a"][..], OF_A_RUN),
+        (native("env_file = pipe"), &["run-parallel", "-e", "a"], OF_A_RUN),
+        (native("env_file = pipe"), &["config", "--check"], BY_SIGNAL),
+        (native("env_file = pipe\nserve = ls"), &["up", "-e", "a"], BY_SIGNAL),
+        (environment("deps = -r pipe"), &["run", "-e", "a"], OF_A_RUN),
+        (environment("deps = -r pipe"), &["lock", "-e", "a"], BY_SIGNAL),
+        (environment("pylock = pipe"), &["run-parallel", "-e", "a"], OF_A_RUN),
+        (native(""), &["list", "-c", "pipe"], BY_SIGNAL),
+    ] {
+        let project = Project::new().ini(&ini);
+        project.run_program("mkfifo", &["pipe"]).succeeds();
+        for (signal, code) in codes {
+            let running = project.start(arguments);
+            // Opens when envo has opened its end, and writes nothing.
+            let (opened, writer) = mpsc::channel();
+            let pipe = project.path("pipe");
+            thread::spawn(move || opened.send(File::options().write(true).open(pipe)));
+            let _writer = writer.recv_timeout(PATIENCE).expect("envo reads it").expect("it is a pipe");
+            running.signal(signal);
+            let ended = running.end();
+            let fits = code.map_or(ended.code != 0, |code| ended.code == code);
+            assert!(fits, "{} {signal:?} {arguments:?}\n{}", ended.code, ended.printed);
+            assert!(!ended.printed.contains("nothing was written"), "{signal:?} {arguments:?}\n{}", ended.printed);
+        }
     }
 }

@@ -107,6 +107,9 @@ pub(super) fn open_run(
     discovery: Arc<PythonDiscovery>,
     manner: &RunMode,
 ) -> Result<RunContext> {
+    // Before it listens to signals, a signal ends the process by itself.
+    let installer = choose_installer(options)?;
+    let locks = if is_locked(options, plan)? { Some(read_locks(plan)?) } else { None };
     let reporter = observed(crate::commands::reporter(options, manner.display), &manner.observers);
     let teller = Arc::clone(&reporter);
     let verb = options.verb;
@@ -129,8 +132,8 @@ pub(super) fn open_run(
         verbosity: options.verbosity,
         interpreters: Arc::clone(&discovery) as _,
         python: Arc::new(runtime),
-        installer: choose_installer(options)?,
-        locks: if is_locked(options, plan)? { Some(read_locks(plan)?) } else { None },
+        installer,
+        locks,
         interrupt,
         grouping: manner.grouping,
         journal: options.run.result_json.as_ref().map(|_| open_journal(plan, &discovery)),

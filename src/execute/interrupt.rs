@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use crate::bounded;
+
 /// The error for work that a signal has ended. The process ends by the same signal when everything is done,
 /// so that its sender, or a shell that waits, sees that the signal had its effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -74,6 +76,7 @@ impl Interrupt {
             signal_hook::consts::SIGQUIT,
         ])?;
         crate::execute::tree::adopt_orphans();
+        interrupt.notice(0).map_or(Ok(()), bounded::stop_waiting_at)?;
         let shared = interrupt.clone();
         std::thread::Builder::new().name("interrupt".to_owned()).stack_size(128 * 1024).spawn(move || {
             let mut first = Some(first);
