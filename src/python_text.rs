@@ -2,6 +2,7 @@
 //! Python's sets of spaces, letters and digits differ from those of Rust's standard library.
 
 pub mod glob;
+pub mod glob_paths;
 pub mod path;
 pub mod quote;
 pub mod shlex;

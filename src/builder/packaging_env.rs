@@ -24,8 +24,10 @@ use crate::event::Reporter;
 use crate::execute::session::CommandSession;
 use crate::model::PackageKind;
 use crate::model::environment::{Packaging, sdist_describer};
+use crate::os_text;
 use crate::package::{BuiltPackage, static_requirements};
 use crate::plan::Plan;
+use crate::python_text::glob_paths::paths_without_recursion;
 use crate::report::observers::observed;
 use crate::report::{Buffered, EventLayout};
 
@@ -188,16 +190,11 @@ impl PackagingEnvs {
             return Err(EnvError::Fail("stopping as failed to build package".to_owned()));
         }
         let pattern = environment.build.as_ref().map_or("", |build| build.package_glob.as_str());
-        let options = glob::MatchOptions { require_literal_leading_dot: true, ..glob::MatchOptions::new() };
-        let paths = glob::glob_with(pattern, options).map_err(anyhow::Error::from)?;
-        let mut found: Vec<PathBuf> = paths.flatten().collect();
-        match found.len() {
-            0 => Err(EnvError::Fail(format!("no package found in {pattern}"))),
-            1 => Ok(found.remove(0)),
-            _ => {
-                let found: Vec<String> = found.iter().map(|path| path.display().to_string()).collect();
-                Err(EnvError::Fail(format!("found more than one package {}", found.join(", "))))
-            }
+        let found = paths_without_recursion(pattern).map_err(|error| EnvError::Fail(error.to_string()))?;
+        match found.as_slice() {
+            [] => Err(EnvError::Fail(format!("no package found in {pattern}"))),
+            [one] => Ok(PathBuf::from(os_text::encode(one))),
+            _ => Err(EnvError::Fail(format!("found more than one package {}", found.join(", ")))),
         }
     }
 

@@ -12,6 +12,7 @@ use crate::exit_code;
 use crate::import::locks::Pins;
 use crate::import::{self, Imported, ProjectFiles};
 use crate::python_text::escaped;
+use crate::python_text::glob_paths::paths_below;
 use crate::report::plain;
 
 /// The file for versions from another lock.
@@ -101,9 +102,9 @@ pub(super) fn with_files<T>(folder: &Path, options: &Options, translate: impl Fn
     translate(&ProjectFiles {
         read: &|path| readable(&folder.join(path)),
         has_program: &|name, folders| {
-            let patterns = folders.iter().filter_map(|pattern| glob::glob(&format!("{pattern}/{name}")).ok());
+            let found = folders.iter().map(|pattern| paths_below(Path::new("/"), &format!("{pattern}/{name}")));
             which::which_in_global(name, Some(&search)).is_ok_and(|mut found| found.next().is_some())
-                || patterns.flatten().flatten().any(|path| path.is_file())
+                || found.flatten().flatten().any(|path| path.is_file())
         },
     })
 }

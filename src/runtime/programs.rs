@@ -11,6 +11,7 @@ use crate::execute::interrupt::Interrupt;
 use crate::execute::process;
 use crate::model::EnvVariables;
 use crate::model::runtime::{RuntimeVersion, RuntimeVersionRequirement};
+use crate::python_text::glob_paths::paths_below;
 use crate::runtime::Runtime;
 use crate::runtime::cache;
 use crate::runtime::checksums;
@@ -101,8 +102,7 @@ impl ProgramSearch<'_> {
     fn in_locations(&self, runtime: &dyn Runtime) -> Vec<PathBuf> {
         let Some(name) = runtime.program() else { return Vec::new() };
         let patterns = runtime.locations().iter().filter_map(|pattern| self.expanded(pattern));
-        let options = glob::MatchOptions { require_literal_leading_dot: true, ..glob::MatchOptions::new() };
-        let folders = patterns.flat_map(|pattern| glob::glob_with(&pattern, options).into_iter().flatten().flatten());
+        let folders = patterns.flat_map(|pattern| paths_below(Path::new("/"), &pattern).unwrap_or_default());
         let folders = folders.chain(self.fetched(runtime));
         folders.map(|folder| folder.join(name)).filter(|program| program.is_file()).collect()
     }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::model::runtime::RuntimeVersion;
+use crate::python_text::glob_paths::paths_below;
 use crate::runtime::failure::{FailurePatterns, ToolFailure};
 use crate::runtime::locking::{LockFile, Locking, RuntimeLockRequest, RuntimeUpgrade};
 use crate::runtime::manifest::{FolderDependencies, dependency_inputs, input, local_path, read, step};
@@ -198,8 +199,9 @@ fn crates_with_programs(project: &Path) -> Result<Vec<PathBuf>, String> {
     let patterns = members.and_then(toml::Value::as_array).into_iter().flatten().filter_map(toml::Value::as_str);
     let mut folders = vec![project.to_owned()];
     for pattern in patterns {
-        let pattern = project.join(pattern).display().to_string();
-        folders.extend(glob::glob(&pattern).into_iter().flatten().flatten());
+        folders.extend(
+            paths_below(project, pattern).map_err(|error| format!("`members` of {}: {error}", path.display()))?,
+        );
     }
     folders.retain(|folder| has_programs(folder));
     if folders.is_empty() {

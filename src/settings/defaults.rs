@@ -6,6 +6,7 @@ use crate::bounded;
 use crate::cli::options::SkipMissing;
 use crate::error::{ConfigError, ErrorClass};
 use crate::model::{Command, Interpreter, PythonSpec};
+use crate::python_text::glob;
 use crate::settings::Settings;
 use crate::settings::base_python;
 use crate::settings::config_set::{ConfigSet, SetKind};
@@ -65,7 +66,7 @@ impl Settings {
             "fresh_subprocess" => SettingValue::Boolean(self.backend_is_setuptools(set)?),
             "package_glob" => {
                 let folder = self.path(set, "env_tmp_dir")?.join("dist");
-                SettingValue::text(format!("{}/*", glob::Pattern::escape(&crate::os_text::decode(folder.as_os_str()))))
+                SettingValue::text(format!("{}/*", glob::escape(&crate::os_text::decode(folder.as_os_str()))))
             }
             other => return Err(ConfigError::key(other)),
         })

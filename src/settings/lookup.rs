@@ -6,6 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use crate::error::{ConfigError, ErrorClass};
 use crate::model::literal;
 use crate::os_text;
+use crate::python_text::glob_paths;
 use crate::settings::config_set::{ConfigSet, SetKind};
 use crate::settings::expand::{FoundReference, Reference, Trail, ValueLookup};
 use crate::settings::keys::{self, DefaultValue};
@@ -173,22 +174,9 @@ impl ValueLookup for LookupContext<'_> {
 
     fn glob(&self, pattern: &str) -> Result<Vec<String>, ConfigError> {
         let pattern = literal::plain(pattern);
-        let root = self.settings.tox_root()?;
-        let full = if Path::new(&pattern).is_absolute() {
-            pattern
-        } else {
-            format!("{}/{pattern}", glob::Pattern::escape(&os_text::decode(root.as_os_str())))
-        };
-        let options = glob::MatchOptions {
-            case_sensitive: true,
-            require_literal_separator: true,
-            require_literal_leading_dot: true,
-        };
-        let Ok(paths) = glob::glob_with(&full, options) else { return Ok(Vec::new()) };
-        let path = |path: PathBuf| self.settings.text_from_outside(os_text::decode(path.as_os_str()));
-        let mut found: Vec<String> = paths.flatten().map(path).collect();
-        found.sort();
-        Ok(found)
+        let full = glob_paths::absolute(&self.settings.tox_root()?, &pattern);
+        let found = glob_paths::paths(&full).map_err(|error| ConfigError::value(error.to_string()))?;
+        Ok(found.into_iter().map(|path| self.settings.text_from_outside(path)).collect())
     }
 
     fn factor(&self, label: &str, default: Option<&str>) -> Result<Option<String>, ConfigError> {

@@ -7,6 +7,7 @@ use crate::error::{ConfigError, ErrorClass, Location};
 use crate::model::pep508::Requirement;
 use crate::model::requirements::RequirementText;
 use crate::model::{Command, PythonSpec};
+use crate::python_text::glob_paths;
 use crate::python_text::python_repr;
 use crate::requirements::{RequirementKind, check_form, display_lines};
 use crate::settings::Settings;
@@ -110,7 +111,7 @@ impl Settings {
             }
             ("package", SettingValue::Text(kind)) => SettingValue::Text(self.package_kind(set, kind)?),
             ("package_glob", SettingValue::Text(pattern)) => {
-                SettingValue::Text(self.tox_root()?.join(pattern).display().to_string())
+                SettingValue::Text(glob_paths::absolute(&self.tox_root()?, &pattern))
             }
             ("requires", SettingValue::List(requires)) => SettingValue::List(self.with_tox(requires)?),
             ("pylock", SettingValue::Text(path)) => self.checked_pylock(set, path)?,

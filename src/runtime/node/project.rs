@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use crate::python_text::glob_paths::paths_below;
 use crate::runtime::manifest::{input, normal, read, way_from};
 use crate::runtime::node::manager::NodeManager;
 use crate::runtime::{RuntimeContents, RuntimeLink, RuntimeLocation};
@@ -254,10 +255,9 @@ fn workspace_members(folder: &Path, manifest: &Value) -> Result<Vec<PathBuf>, St
             None => (pattern, false),
         };
         let pattern = pattern.trim_start_matches("./").trim_end_matches('/');
-        let Some(text) = folder.join(pattern).to_str().map(str::to_owned) else { continue };
-        let found = glob::glob(&text)
-            .map_err(|error| format!("`{pattern}` in `workspaces` of {}: {error}", folder.join(MANIFEST).display()))?;
-        for path in found.flatten() {
+        let found = paths_below(folder, pattern)
+            .map_err(|error| format!("`workspaces` of {}: {error}", folder.join(MANIFEST).display()))?;
+        for path in found {
             let Ok(member) = path.strip_prefix(folder).map(normal) else { continue };
             let is_installed = member.components().any(|part| part.as_os_str() == "node_modules");
             if is_excluded {
