@@ -91,10 +91,14 @@ pub fn is_printable(character: char) -> bool {
     !matches_one(&HIDDEN, character)
 }
 
-/// A text from outside on one line, without terminal control characters: like `repr`, without the quotes.
+/// A text from outside on one line, without terminal control characters: like `repr`, without the quotes. Bytes that are
+/// not UTF-8 are shown as `\xff`.
 pub fn escaped(text: &str) -> String {
     let mut result = String::with_capacity(text.len());
-    text.chars().for_each(|character| push_escaped(&mut result, character));
+    for chunk in os_text::encode(text).as_bytes().utf8_chunks() {
+        chunk.valid().chars().for_each(|character| push_escaped(&mut result, character));
+        result.extend(chunk.invalid().iter().map(|byte| format!("\\x{byte:02x}")));
+    }
     result
 }
 
@@ -236,6 +240,13 @@ pub fn decode_error(bytes: &[u8], error: &std::str::Utf8Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bytes_that_are_not_utf_8_are_shown_as_bytes() {
+        let text = os_text::decode(std::os::unix::ffi::OsStrExt::from_bytes(b"a\xff\xc3\n\x1b"));
+        assert_eq!(escaped(&text), r"a\xff\xc3\n\x1b");
+        assert_eq!(escaped(&os_text::decode("\u{10ffff}é".as_ref())), r"\U0010ffffé");
+    }
 
     #[test]
     fn nothing_that_a_terminal_would_obey_is_left() {

@@ -88,3 +88,45 @@ fn services_are_started_with_what_is_not_utf_8() {
     project.run(words.map(os)).succeeds();
     project.run(["down"]).succeeds();
 }
+
+#[test]
+fn files_whose_names_are_not_utf_8_are_read_where_they_are() {
+    let project = Project::new().ini("");
+    let folder = project.root().join(os(b"d\xff"));
+    fs::create_dir(&folder).expect("a folder can be made");
+    let ini = "[tox]\nno_package = true\n[testenv:a]\nruntime = system\nallowlist_externals = *\n\
+               env_file = {tox_root}/env\nset_env = file|{tox_root}/set\ncommands = sh -c 'echo $A $B'\n\
+               [testenv:g]\nruntime = system\nallowlist_externals = *\n\
+               commands = cat {glob:*.x}\n\
+               [testenv:r]\ndeps = -r {tox_root}/r.txt\ncommands = python -c 1\n";
+    for (name, text) in
+        [("tox.ini", ini), ("env", "A=one\n"), ("set", "B=two\n"), ("r.txt", "-c c.txt\n"), ("c.txt", "")]
+    {
+        fs::write(folder.join(name), text).expect("a file can be written");
+    }
+    fs::write(folder.join(os(b"\xfe.x")), "glob\n").expect("a file can be written");
+    let run = |words: &[&[u8]]| {
+        project.run([&[b"run".as_slice(), b"-c", b"d\xff"], words].concat().iter().map(|word| os(word)))
+    };
+    run(&[b"-e", b"a"]).succeeds().says("\none two\n");
+    run(&[b"-e", b"g"]).succeeds().says("\nglob\n");
+    run(&[b"-e", b"r", b"--workdir", b"work"]).succeeds();
+    project.run([os(b"config"), os(b"--check"), os(b"-c"), os(b"d\xff")]).succeeds();
+    let gone = run(&[b"-e", b"r", b"--workdir", b"work", b"-x", b"testenv:r.deps=-r gone\xff.txt"]).ends_with(1);
+    gone.says("Could not open requirements file").says("/d\\udcff/gone\\udcff.txt");
+    fs::write(project.root().join(os(b"\xff.yaml")), "services: {s: {image: redis}}").expect("a file can be written");
+    project.run([os(b"import"), os(b"compose"), os(b"\xff.yaml")]).says("[testenv:s]");
+}
+
+#[test]
+fn the_users_file_may_have_a_name_that_is_not_utf_8_and_keeps_its_characters() {
+    let run = |text: &[u8]| {
+        let project = Project::new().ini(INI).variable("LC_ALL", "C");
+        fs::write(project.root().join(os(b"u\xff")), text).expect("a file can be written");
+        let script = "TOX_USER_CONFIG_FILE=$(printf 'u\\377') exec \"$0\" config -e py -k env_dir";
+        project.run_program("sh", &["-c", script, env!("CARGO_BIN_EXE_envo")])
+    };
+    run("[tox]\nwork_dir = w\u{10ffff}\n".as_bytes()).succeeds().says("env_dir = [ROOT]/w\u{10ffff}/py\n");
+    let refused = run(b"[tox]\nwork_dir = \xff\n").succeeds();
+    refused.says("failed to read config file [ROOT]/u\\udcff because UnicodeDecodeError('utf-8')\n");
+}

@@ -108,15 +108,9 @@ const SERVICES: [(&str, &str, &str); 5] = [
 /// The services whose programs are installed.
 fn installed() -> Vec<(&'static str, &'static str)> {
     let is_there = |program: &str| {
-        let mut folders = vec!["/usr/sbin".to_owned()];
-        folders.extend(
-            glob::glob("/usr/lib/postgresql/*/bin")
-                .into_iter()
-                .flatten()
-                .flatten()
-                .map(|one| one.display().to_string()),
-        );
-        machine::has(program) || folders.iter().any(|folder| fs::exists(format!("{folder}/{program}")).unwrap_or(false))
+        let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+        let mut folders = versions.map(|version| version.path().join("bin")).chain(["/usr/sbin".into()]);
+        machine::has(program) || folders.any(|folder| folder.join(program).exists())
     };
     let missing: Vec<&str> = SERVICES.iter().filter(|one| !is_there(one.1)).map(|one| one.1).collect();
     if !missing.is_empty() {

@@ -8,6 +8,7 @@ use super::options::ProcessContext;
 use super::{OptionNotice, Severity};
 use crate::bounded;
 use crate::model::EnvVariables;
+use crate::os_text;
 use crate::python_text::python_repr;
 use crate::source::IniDocument;
 use crate::source::ini;
@@ -25,7 +26,7 @@ impl UserFile {
     pub fn read(surroundings: &ProcessContext, notices: &mut Vec<OptionNotice>) -> Self {
         let path = path(surroundings);
         let document = match bounded::read(&path) {
-            Ok(bytes) => parse(&bytes, &path.to_string_lossy()).map(Some),
+            Ok(bytes) => parse(&bytes, &os_text::decode(path.as_os_str())).map(Some),
             Err(error) => match error.kind() {
                 ErrorKind::NotFound | ErrorKind::NotADirectory => Ok(None),
                 ErrorKind::IsADirectory => Err("IsADirectoryError(21, 'Is a directory')".to_owned()),
@@ -34,7 +35,7 @@ impl UserFile {
             },
         };
         let document = document.unwrap_or_else(|reason| {
-            let text = format!("failed to read config file {} because {reason}", path.display());
+            let text = format!("failed to read config file {} because {reason}", os_text::decode(path.as_os_str()));
             notices.push(OptionNotice { severity: Severity::Error, text });
             None
         });
@@ -60,7 +61,7 @@ pub fn describe(surroundings: &ProcessContext) -> String {
         (true, false) => "missing",
     };
     let changed = if surroundings.variables.get(VARIABLE).is_some() { "changed" } else { "change" };
-    let path = python_repr(&file.path.to_string_lossy());
+    let path = python_repr(&os_text::decode(file.path.as_os_str()));
     format!("config file {path} {state} ({changed} via env var {VARIABLE})")
 }
 
@@ -88,7 +89,7 @@ fn parse(bytes: &[u8], path: &str) -> Result<IniDocument, String> {
         return Err("UnicodeDecodeError('utf-8')".to_owned());
     };
     // Python prints `configparser`'s exceptions as their messages only.
-    ini::read(text).map_err(|error| error.in_python_words(path))
+    ini::read(&os_text::escape(text)).map_err(|error| error.in_python_words(path))
 }
 
 /// A line up to the first unescaped `#`, without the backslashes of escaped ones.

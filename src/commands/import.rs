@@ -11,6 +11,7 @@ use crate::error::ConfigError;
 use crate::exit_code;
 use crate::import::locks::Pins;
 use crate::import::{self, Imported, ProjectFiles};
+use crate::os_text;
 use crate::python_text::escaped;
 use crate::python_text::glob_paths::paths_below;
 use crate::report::plain;
@@ -65,7 +66,7 @@ pub fn execute(options: &Options) -> Result<i32> {
     };
     let names: &[&str] = if is_procfile { &PROCFILES } else { &COMPOSE_FILES };
     let file = match file {
-        Some(file) => folder.join(file),
+        Some(file) => folder.join(os_text::encode(file)),
         None => found(folder, names)?,
     };
     let text = text_of(&file)?;

@@ -214,7 +214,7 @@ impl CommandSession {
         self.reporter.event(RunEvent::CommandFinished {
             environment: self.environment.clone(),
             run_id: outcome.run_id.clone(),
-            cwd: outcome.cwd.display().to_string(),
+            cwd: shown(&outcome.cwd),
             command: outcome.shell_command.clone(),
             exit_code: outcome.exit_code,
             seconds: outcome.seconds,
@@ -261,7 +261,11 @@ fn shown_folder(cwd: &Path, current: &Path) -> String {
     if cwd == current {
         return String::new();
     }
-    current.strip_prefix(cwd).unwrap_or(cwd).display().to_string()
+    shown(current.strip_prefix(cwd).unwrap_or(cwd))
+}
+
+fn shown(path: &Path) -> String {
+    os_text::shown(&os_text::decode(path.as_os_str())).into_owned()
 }
 
 #[cfg(test)]

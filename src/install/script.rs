@@ -29,7 +29,7 @@ pub struct ScriptMetadata {
 
 /// The script's path, which must exist below the project's root.
 fn locate(root: &Path, script: &str) -> Result<PathBuf, ConfigError> {
-    let path = root.join(script);
+    let path = path::joined(root, script);
     let found = path::resolved(&path);
     if !found.starts_with(path::resolved(root)) {
         let message = format!("script path {} escapes tox_root {}", python_repr(script), root.display());

@@ -2,25 +2,25 @@
 
 use std::path::{Component, Path, PathBuf};
 
+use crate::os_text;
+
 /// `base / text`, without `.` and repeated separators.
 pub fn joined(base: &Path, text: &str) -> PathBuf {
-    base.join(text).components().filter(|component| *component != Component::CurDir).collect()
+    base.join(os_text::encode(text)).components().filter(|component| *component != Component::CurDir).collect()
 }
 
 /// The folder of `file`.
 pub fn parent(file: &str) -> PathBuf {
-    Path::new(file).parent().unwrap_or(Path::new("")).to_owned()
+    Path::new(&os_text::encode(file)).parent().unwrap_or(Path::new("")).to_owned()
 }
 
 /// The last part of a path and what is before it; a path of dots has no last part.
 pub fn split_name(text: &str) -> (PathBuf, String) {
-    let path = Path::new(text);
+    let path = PathBuf::from(os_text::encode(text));
     match path.components().next_back() {
-        Some(Component::Normal(name)) => {
-            (path.parent().unwrap_or(Path::new("")).to_owned(), name.to_string_lossy().into_owned())
-        }
+        Some(Component::Normal(name)) => (path.parent().unwrap_or(Path::new("")).to_owned(), os_text::decode(name)),
         Some(Component::ParentDir) => (path.parent().unwrap_or(Path::new("")).to_owned(), "..".to_owned()),
-        _ => (path.to_owned(), String::new()),
+        _ => (path, String::new()),
     }
 }
 

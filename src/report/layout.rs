@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use crate::color::{BLUE, BRIGHT, CYAN, DIM, GREEN, MAGENTA, NORMAL, RED, RESET, RESET_ALL, WHITE, YELLOW, foreground};
 use crate::event::{EnvPhase, EnvironmentResult, Level, OutputStream, RunEvent};
+use crate::os_text;
 
 /// The appearance of events.
 #[derive(Debug, Clone)]
@@ -97,6 +98,7 @@ impl EventLayout {
         if !self.shows(level) {
             return None;
         }
+        let text = &os_text::shown(text);
         let debug = if self.verbosity >= 4 {
             let letter = match level {
                 Level::Critical => 'C',

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use percent_encoding::percent_decode_str;
 
 use crate::bounded;
+use crate::os_text;
 use crate::requirements::encoding;
 
 const MOST_BYTES: u64 = 10 * 1024 * 1024;
@@ -41,7 +42,8 @@ pub(super) fn url_join(base: &str, name: &str) -> String {
 /// The identity of a file, regardless of links to it.
 pub(super) fn identity(name: &str) -> OsString {
     let path = path_of(name).unwrap_or_else(|_| name.to_owned());
-    std::fs::canonicalize(&path).map_or_else(|_| path.into(), PathBuf::into_os_string)
+    let path = os_text::encode(&path);
+    std::fs::canonicalize(&path).map_or_else(|_| path, PathBuf::into_os_string)
 }
 
 fn path_of(name: &str) -> Result<String, String> {
@@ -57,10 +59,11 @@ pub(super) fn read(name: &str) -> Result<String, String> {
         let number = error.raw_os_error().map_or_else(String::new, |number| format!("[Errno {number}] "));
         format!("Could not open requirements file {path}: {number}{reason}: {}", crate::python_text::python_repr(&path))
     };
-    let bytes = bounded::read_up_to(path.as_ref(), MOST_BYTES).map_err(|error| match error.kind() {
-        std::io::ErrorKind::FileTooLarge => format!("requirements file {path} exceeds the {MOST_BYTES} byte limit"),
-        _ => could_not(error),
-    })?;
+    let bytes =
+        bounded::read_up_to(os_text::encode(&path).as_ref(), MOST_BYTES).map_err(|error| match error.kind() {
+            std::io::ErrorKind::FileTooLarge => format!("requirements file {path} exceeds the {MOST_BYTES} byte limit"),
+            _ => could_not(error),
+        })?;
     encoding::decode(bytes, &path)
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::model::pep508::canonical_name;
+use crate::os_text;
 use crate::python_text::path;
 use crate::python_text::python_repr;
 use crate::requirements::arguments::{BinaryOption, LineOptions};
@@ -75,7 +76,7 @@ impl MergedOptions {
         self.merge_indexes(line);
         if let Some(link) = line.find_links.first() {
             let beside = path::joined(&path::parent(file), link);
-            let link = if beside.exists() { beside.display().to_string() } else { link.clone() };
+            let link = if beside.exists() { os_text::decode(beside.as_os_str()) } else { link.clone() };
             self.extend("find_links", [&link]);
         }
         if line.pre {

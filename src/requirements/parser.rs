@@ -6,6 +6,7 @@ use std::rc::Rc;
 use crate::error::{ConfigError, Location};
 use crate::model::requirements::RequirementText;
 use crate::model::{EnvVariables, ParsedRequirementFile};
+use crate::os_text;
 use crate::python_text::path;
 use crate::python_text::quote::split_lines;
 use crate::requirements::RequirementKind;
@@ -65,7 +66,7 @@ impl Open {
 impl<'a> RequirementFileWalk<'a> {
     fn of(text: &RequirementText, kind: RequirementKind, variables: &'a EnvVariables) -> Self {
         Self {
-            setting_file: text.root.join("tox.ini").display().to_string(),
+            setting_file: os_text::decode(text.root.join("tox.ini").as_os_str()),
             kind,
             variables,
             nested: false,
@@ -169,7 +170,7 @@ impl<'a> RequirementFileWalk<'a> {
         } else if content::has_scheme(named) {
             named.clone()
         } else {
-            path::joined(&path::parent(file), named).display().to_string()
+            os_text::decode(path::joined(&path::parent(file), named).as_os_str())
         };
         if content::is_remote(&named) {
             self.add(ParsedRequirement {

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::model::pep508::Requirement;
+use crate::os_text;
 use crate::python_text::path;
 
 const VERSION_CONTROL: [&str; 7] = ["ftp", "ssh", "git", "hg", "bzr", "sftp", "svn"];
@@ -67,18 +68,20 @@ fn has_version_operator(text: &str) -> bool {
 fn local_path(text: &str, root: &Path) -> String {
     let (folder, name) = path::split_name(text);
     let (path, extras) = match split_extras(&name) {
-        Some((name, extras)) => (path::joined(root, &folder.join(name).to_string_lossy()), extras),
+        Some((name, extras)) => {
+            (path::joined(root, &os_text::decode(folder.join(os_text::encode(name)).as_os_str())), extras)
+        }
         None => (path::joined(root, text), Vec::new()),
     };
     let resolved = path::resolved(&path);
     let mut result = match resolved.strip_prefix(root) {
         Ok(inside) if inside.as_os_str().is_empty() => ".".to_owned(),
         Ok(inside) => {
-            let inside = inside.display().to_string();
+            let inside = os_text::decode(inside.as_os_str());
             // A path that looks like a name or an option is marked as a path.
             if inside.contains('/') && !inside.starts_with('-') { inside } else { format!("./{inside}") }
         }
-        Err(_) => resolved.display().to_string(),
+        Err(_) => os_text::decode(resolved.as_os_str()),
     };
     if !extras.is_empty() {
         result.push_str(&format!("[{}]", extras.join(",")));

@@ -96,7 +96,7 @@ impl Settings {
         if script.is_empty() {
             return Ok(Vec::new());
         }
-        let script = crate::os_text::decode(self.tox_root()?.join(script).as_os_str());
+        let script = crate::os_text::decode(self.tox_root()?.join(crate::os_text::encode(&script)).as_os_str());
         let words = ["python".to_owned(), script].into_iter();
         let positional = self.options.positional.iter().flatten().cloned();
         Ok(vec![Command::from_words(words.chain(positional).collect())])
@@ -122,7 +122,7 @@ impl Settings {
 
     fn read_version_files(&self, files: &[String]) -> Result<String, ConfigError> {
         for file in files {
-            let path = self.tox_root()?.join(file);
+            let path = self.tox_root()?.join(crate::os_text::encode(file));
             if !path.exists() {
                 continue;
             }

@@ -10,6 +10,7 @@ use crate::error::{ConfigError, Location};
 use crate::model::ServiceSettings;
 use crate::model::environment::InheritedFrom;
 use crate::model::service::{AddressUse, ServiceSource};
+use crate::os_text;
 use crate::settings::config_set::ConfigSet;
 use crate::settings::defaults::service_keys;
 use crate::settings::env_file;
@@ -32,7 +33,7 @@ pub(super) fn service(settings: &Settings, set: &ConfigSet) -> Result<Option<Ser
     if let Some(service) = &mut service {
         if !service.watch.is_empty() || service.data.is_some() {
             let root = settings.tox_root()?;
-            service.data = service.data.as_ref().map(|data| root.join(data).display().to_string());
+            service.data = service.data.as_ref().map(|data| below(&root, data));
             service.watch = service.watch.iter().map(|pattern| absolute(&root, pattern)).collect();
         }
         let place = short_location(settings, set, "depends");
@@ -109,9 +110,13 @@ fn short_location(settings: &Settings, set: &ConfigSet, key: &str) -> String {
 /// A pattern from the project's root on; what is left out keeps its mark.
 fn absolute(root: &Path, pattern: &str) -> String {
     match pattern.strip_prefix('!') {
-        Some(rest) => format!("!{}", root.join(rest.trim_start()).display()),
-        None => root.join(pattern).display().to_string(),
+        Some(rest) => format!("!{}", below(root, rest.trim_start())),
+        None => below(root, pattern),
     }
+}
+
+fn below(root: &Path, path: &str) -> String {
+    os_text::decode(root.join(os_text::encode(path)).as_os_str())
 }
 
 /// The variables of the files that `env_file` names, a later file before an earlier one. Values in them may refer to the

@@ -335,7 +335,7 @@ fn variables(settings: &Arc<Settings>, set: &Arc<ConfigSet>) -> Result<VariableS
     disallow.push("UV_PYTHON".to_owned());
     let set_env = deferred(settings, set, move |settings, set| {
         let mut variables = set_variables(settings, set)?;
-        let env_dir = settings.path(set, "env_dir")?.display().to_string();
+        let env_dir = crate::os_text::decode(settings.path(set, "env_dir")?.as_os_str());
         variables.retain(|(name, _)| name != "UV_PYTHON" && name != "VIRTUAL_ENV");
         if runner == Runner::UvLock {
             variables.push(("UV_PROJECT_ENVIRONMENT".to_owned(), env_dir.clone()));

@@ -3,9 +3,11 @@
 //! takes a thread and two more descriptors for each service, and cannot exclude folders.
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -13,6 +15,7 @@ use globset::{GlobBuilder, GlobMatcher};
 use ignore::gitignore::Gitignore;
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 
+use crate::os_text;
 use crate::serve::probe::CancellableWait;
 
 /// How long nothing may change before a change is reported: programs write files in several steps.
@@ -51,7 +54,7 @@ impl WatchPatterns {
         for text in written {
             let (excludes, pattern) = text.strip_prefix('!').map_or((false, text.as_str()), |rest| (true, rest));
             if !pattern.contains(['*', '?', '[', '{']) {
-                let path = PathBuf::from(pattern);
+                let path = PathBuf::from(os_text::encode(pattern));
                 if excludes {
                     patterns.excluded_paths.push(path);
                 } else {
@@ -65,9 +68,8 @@ impl WatchPatterns {
             if excludes {
                 patterns.excluded_globs.push(matcher);
             } else {
-                let plain = Path::new(pattern).components();
-                let plain = plain.take_while(|part| !part.as_os_str().to_string_lossy().contains(['*', '?', '[', '{']));
-                patterns.bases.push(plain.collect());
+                let plain = pattern.split_inclusive('/').take_while(|part| !part.contains(['*', '?', '[', '{']));
+                patterns.bases.push(PathBuf::from(os_text::encode(&plain.collect::<String>())));
                 patterns.globs.push(matcher);
             }
         }
@@ -76,8 +78,9 @@ impl WatchPatterns {
 
     /// Whether the patterns select this file.
     fn contain(&self, path: &Path) -> bool {
+        let text = os_text::decode(path.as_os_str());
         let below = |folders: &[PathBuf]| folders.iter().any(|folder| path.starts_with(folder));
-        let matches = |globs: &[GlobMatcher]| globs.iter().any(|glob| glob.is_match(path));
+        let matches = |globs: &[GlobMatcher]| globs.iter().any(|glob| glob.is_match(&text));
         (below(&self.paths) || matches(&self.globs)) && !below(&self.excluded_paths) && !matches(&self.excluded_globs)
     }
 
@@ -181,7 +184,7 @@ impl FileWatcher {
         let mut events = Vec::new();
         let mut reader = inotify::Reader::new(&self.notices, &mut buffer);
         while let Ok(event) = reader.next() {
-            let name = event.file_name().map(|name| name.to_string_lossy().into_owned());
+            let name = event.file_name().map(|name| OsStr::from_bytes(name.to_bytes()).to_owned());
             events.push((event.wd(), event.events(), name));
         }
         let mut changed = Vec::new();

@@ -135,7 +135,7 @@ impl Supervisor {
     pub(super) fn data_of(&self, at: usize, definition: &ServiceDefinition) -> Option<String> {
         let data = definition.service.as_ref()?.data.as_ref()?;
         let path = fields::fill_own(data, &self.slots[at].instance, &self.visible_instances(at)).ok()?;
-        let metadata = std::fs::metadata(&path).ok()?;
+        let metadata = std::fs::metadata(crate::os_text::encode(&path)).ok()?;
         if metadata.is_file() {
             // Programs replace files.
             return (metadata.len() > 0).then_some(path);

@@ -68,7 +68,7 @@ impl ServiceContext {
         let question = match Probe::parse(&filled).map_err(text)? {
             Probe::Http { url, status } => ReadinessQuestion::http(&url, status)?,
             Probe::Tcp { address } => ReadinessQuestion::tcp(&address)?,
-            Probe::Unix { path } => ReadinessQuestion::Unix { path: self.cwd.join(path) },
+            Probe::Unix { path } => ReadinessQuestion::Unix { path: self.cwd.join(crate::os_text::encode(&path)) },
             Probe::Command { .. } => {
                 // Split before its fields are filled in, so that a value with spaces stays one word.
                 let command = written.trim().strip_prefix("cmd:").unwrap_or_default();

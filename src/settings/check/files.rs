@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::error::{ConfigError, Location};
+use crate::os_text;
 use crate::settings::check::CheckedProject;
 use crate::settings::config_set::ConfigSet;
 use crate::settings::keys;
@@ -60,7 +61,10 @@ fn place(subject: &CheckedProject<'_>, set: &ConfigSet, key: &str, named: &str) 
 }
 
 fn is_there(root: &Path, named: &str) -> bool {
-    named.is_empty() || named.contains(['{', '$']) || named.contains("://") || root.join(named).exists()
+    named.is_empty()
+        || named.contains(['{', '$'])
+        || named.contains("://")
+        || root.join(os_text::encode(named)).exists()
 }
 
 fn advice(key: &str, root: &Path) -> String {
@@ -72,7 +76,7 @@ fn advice(key: &str, root: &Path) -> String {
 
 fn in_sections(subject: &CheckedProject<'_>) -> Vec<ConfigError> {
     let Ok(root) = subject.settings.tox_root() else { return Vec::new() };
-    let here = root.display().to_string();
+    let here = os_text::decode(root.as_os_str());
     let mut found = Vec::new();
     for (_, entry) in subject.entries() {
         let Some(key) = keys::find(&entry.key) else { continue };

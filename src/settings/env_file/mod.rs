@@ -33,7 +33,7 @@ pub fn read(files: &str, root: &Path, outside: &dyn Fn(&str) -> Option<String>) 
     let mut found = EnvFiles::default();
     for line in files.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
         let (name, optional) = line.strip_prefix('-').map_or((line, false), |rest| (rest.trim_start(), true));
-        let path = root.join(name);
+        let path = root.join(crate::os_text::encode(name));
         match bounded::read(&path) {
             Ok(content) => found.add(&content, &path, outside)?,
             Err(error) if optional && error.kind() == ErrorKind::NotFound => {}

@@ -205,7 +205,7 @@ impl Settings {
         let context = LookupContext { settings: self, set: scope.set };
         let path = replace(&context, &scope.variables.prefix, ReplaceStyle::Plain, path, trail)
             .map_err(|error| self.replacing_failed(scope.set, error))?;
-        let path = self.tox_root()?.join(path);
+        let path = self.tox_root()?.join(crate::os_text::encode(&path));
         if !path.is_file() {
             let problem = if path.exists() { "is not a file" } else { "does not exist" };
             return Err(ConfigError::fail(format!("{} {problem} for set_env", path.display())));
