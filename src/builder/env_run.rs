@@ -1,6 +1,6 @@
 //! Runs one environment: prepares it, runs its commands, and cleans up.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::builder::contents::RunContents;
@@ -176,7 +176,7 @@ impl EnvRuns<'_> {
         let outcome = command_set::run_all(&session, &environment.commands, &change_dir, &finish, command_seconds);
         let succeeded = matches!(outcome, Ok(exit_code::OK));
         groups.after_commands(environment, succeeded, reporter.as_ref());
-        for (run_id, program) in session.not_found.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+        for (run_id, program) in session.not_found.lock().drain(..) {
             let error = missing_program(&self.plan.settings, environment, &run_id, &program, &session.paths);
             let bytes = frame::with_source(&error, false).into_bytes();
             reporter.event(RunEvent::LaidOut { stream: OutputStream::Error, bytes });

@@ -1,10 +1,11 @@
 //! Collects tox's `--result-json` report while environments are built and run. Written once, at the end.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
+use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
 use crate::digest::sha256;
@@ -40,7 +41,7 @@ impl Journal {
 
     /// The report on the environment `name`, created on first use; environments keep that order.
     pub fn environment(&self, name: &str) -> Arc<EnvironmentJournal> {
-        let mut environments = self.environments.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut environments = self.environments.lock();
         if let Some(found) = environments.iter().find(|environment| environment.name == name) {
             return Arc::clone(found);
         }
@@ -61,7 +62,7 @@ impl Journal {
             "platform": self.platform,
             "host": host_name(),
         });
-        let environments = self.environments.lock().unwrap_or_else(PoisonError::into_inner);
+        let environments = self.environments.lock();
         if !environments.is_empty() {
             let parts = environments.iter().map(|environment| (environment.name.clone(), self.part(environment)));
             content["testenvs"] = Value::Object(parts.collect());
@@ -70,8 +71,8 @@ impl Journal {
     }
 
     fn part(&self, environment: &EnvironmentJournal) -> Value {
-        let mut content = environment.content.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let outcomes = environment.record.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut content = environment.content.lock().clone();
+        let outcomes = environment.record.lock();
         let (tests, setup): (Vec<&CommandOutcome>, Vec<&CommandOutcome>) = outcomes
             .iter()
             .partition(|outcome| outcome.run_id.starts_with("commands") || outcome.run_id.starts_with("build"));
@@ -110,17 +111,17 @@ impl Journal {
 
 impl EnvironmentJournal {
     fn set(&self, key: &str, value: Value) {
-        self.content.lock().unwrap_or_else(PoisonError::into_inner).insert(key.to_owned(), value);
+        self.content.lock().insert(key.to_owned(), value);
     }
 
     /// How many commands have run so far.
     pub fn outcomes(&self) -> usize {
-        self.record.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.record.lock().len()
     }
 
     /// Drops all commands after the first `number`.
     pub fn forget_after(&self, number: usize) {
-        self.record.lock().unwrap_or_else(PoisonError::into_inner).truncate(number);
+        self.record.lock().truncate(number);
     }
 
     /// Records the interpreter the environment is made from.
@@ -250,7 +251,7 @@ mod tests {
     fn commands_are_told_apart_from_setup_and_secrets_are_hidden() {
         let journal = Journal::new("linux");
         let environment = journal.environment("py");
-        environment.record.lock().unwrap().extend([outcome("install_deps"), outcome("commands[0]")]);
+        environment.record.lock().extend([outcome("install_deps"), outcome("commands[0]")]);
         let content = &journal.to_json()["testenvs"]["py"];
         assert_eq!(content["test"][0]["run_id"], "commands[0]");
         assert_eq!(content["setup"][0]["run_id"], "install_deps");

@@ -4,7 +4,8 @@
 use std::collections::HashSet;
 use std::io::Write as _;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+
+use parking_lot::Mutex;
 
 use crate::error::ConfigError;
 use crate::event::{Reporter, RunEvent};
@@ -79,7 +80,7 @@ impl LogGroups {
     /// Records whether an installation is running; returns whether that changed.
     fn installs(&self, environment: &Environment, now: bool) -> bool {
         let whose = if self.side_by_side { environment.name.clone() } else { String::new() };
-        let mut installing = self.installing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut installing = self.installing.lock();
         if now { installing.insert(whose) } else { installing.remove(&whose) }
     }
 

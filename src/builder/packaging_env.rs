@@ -3,7 +3,9 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::builder::contents;
 use crate::builder::env_builder::{CreatedEnv, EnvBuilder};
@@ -72,7 +74,7 @@ struct PackagingEnvGuard<'a> {
 
 impl PackagingEnv {
     fn occupy(&self) -> Result<PackagingEnvGuard<'_>, EnvError> {
-        let env_run = lock(&self.env_run);
+        let env_run = self.env_run.lock();
         Ok(PackagingEnvGuard { _locks: self.env.lock()?, _turn: env_run })
     }
 }
@@ -129,7 +131,7 @@ impl PackagingEnvs {
 
     /// Whether an environment of this run has used the packaging environments of `packaging`.
     pub fn was_used(&self, packaging: &Packaging) -> bool {
-        let packaging_envs = lock(&self.packaging_envs);
+        let packaging_envs = self.packaging_envs.lock();
         names(packaging).all(|name| packaging_envs.contains_key(&name))
     }
 
@@ -159,7 +161,7 @@ impl PackagingEnvs {
     fn external(&self, packaging: &Packaging) -> Result<Vec<BuiltPackage>, EnvError> {
         let packaging_env = self.packaging_env(&packaging.package_environment)?;
         let built = {
-            let mut known = lock(&packaging_env.external);
+            let mut known = packaging_env.external.lock();
             match &*known {
                 Some(path) => path.clone(),
                 None => known.insert(self.build_externally(&packaging_env)?).clone(),
@@ -216,7 +218,7 @@ impl PackagingEnvs {
 
     /// The held-back output of the packaging environments that `environment` uses.
     pub fn held_output(&self, environment: &str) -> Vec<Arc<Buffered>> {
-        let packaging_envs = lock(&self.packaging_envs);
+        let packaging_envs = self.packaging_envs.lock();
         let mut used: Vec<&Arc<PackagingEnv>> =
             packaging_envs.values().filter(|packaging_env| self.uses(environment, packaging_env)).collect();
         used.sort_by(|one, other| one.env.environment.name.cmp(&other.env.environment.name));
@@ -231,8 +233,8 @@ impl PackagingEnvs {
 
     /// Reports the packaging environments in use as interrupted.
     pub fn report_interrupt(&self) {
-        for (name, packaging_env) in &*lock(&self.packaging_envs) {
-            if !lock(&packaging_env.users).is_empty() {
+        for (name, packaging_env) in &*self.packaging_envs.lock() {
+            if !packaging_env.users.lock().is_empty() {
                 self.run.reporter.warning(name, format!("interrupt tox environment: {name}"));
             }
         }
@@ -241,7 +243,7 @@ impl PackagingEnvs {
     /// `environment` needs no more packages. Closes packaging environments without users, then those that build wheels
     /// for them.
     pub fn release(&self, environment: &str) {
-        let mut packaging_envs: Vec<Arc<PackagingEnv>> = lock(&self.packaging_envs).values().cloned().collect();
+        let mut packaging_envs: Vec<Arc<PackagingEnv>> = self.packaging_envs.lock().values().cloned().collect();
         let packages =
             |name: &str| self.dependents().iter().any(|(_, packaging)| packaging.package_environment == name);
         packaging_envs.sort_by_cached_key(|packaging_env| {
@@ -249,7 +251,7 @@ impl PackagingEnvs {
             (!packages(&name), name)
         });
         for packaging_env in packaging_envs {
-            let mut users = lock(&packaging_env.users);
+            let mut users = packaging_env.users.lock();
             if users.remove(environment) && users.is_empty() {
                 packaging_env.builder.finish();
             }
@@ -258,13 +260,13 @@ impl PackagingEnvs {
 
     /// Closes all packaging environments.
     pub fn close(&self) {
-        for (_, packaging_env) in lock(&self.packaging_envs).drain() {
+        for (_, packaging_env) in self.packaging_envs.lock().drain() {
             packaging_env.builder.finish();
         }
     }
 
     fn packaging_env(&self, name: &str) -> Result<Arc<PackagingEnv>, EnvError> {
-        let mut packaging_envs = lock(&self.packaging_envs);
+        let mut packaging_envs = self.packaging_envs.lock();
         if let Some(known) = packaging_envs.get(name) {
             return Ok(Arc::clone(known));
         }
@@ -332,12 +334,6 @@ fn for_package_environment(error: EnvError, packaging: &Packaging) -> EnvError {
         error
     }
 }
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Everything behind these locks is replaced whole, so a thread that panicked left nothing half done.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// Creates a packaging environment and installs into it.
 struct PackagingInstaller {
     env: Arc<EnvBuilder>,
@@ -355,7 +351,7 @@ struct PackagingInstallerState {
 
 impl PackagingInstaller {
     fn remove_if_asked(&self) -> Result<(), EnvError> {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         if self.env.environment.recreate && !state.removed {
             state.removed = true;
             let _lock = self.env.lock()?;
@@ -394,7 +390,7 @@ impl PackagingInstaller {
 
     /// Prepares an environment whose own commands build the package.
     fn set_up_external(&self) -> Result<CommandSession, EnvError> {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         let deps = self.env.environment.dependencies.deps.get()?;
         let install = |created: &mut CreatedEnv| {
             // tox records them under both names.
@@ -428,11 +424,11 @@ impl PackagingInstaller {
 
 impl BackendEnv for Arc<PackagingInstaller> {
     fn prepare(&self) -> anyhow::Result<CommandSession> {
-        Ok(self.ensure_created(&mut lock(&self.state))?.session.clone())
+        Ok(self.ensure_created(&mut self.state.lock())?.session.clone())
     }
 
     fn install(&self, requirements: &[String], of_type: &str) -> anyhow::Result<()> {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         let created = self.ensure_created(&mut state)?;
         Ok(Installing::new(&self.env, created).ensure(section::PACKAGING, of_type, |conditions, old| {
             conditions.requirements(requirements.to_vec(), of_type, old)
@@ -440,11 +436,11 @@ impl BackendEnv for Arc<PackagingInstaller> {
     }
 
     fn equipped(&self) -> anyhow::Result<()> {
-        Ok(self.list_contents(&mut lock(&self.state))?)
+        Ok(self.list_contents(&mut self.state.lock())?)
     }
 
     fn recreate(&self, reason: &str) -> anyhow::Result<()> {
-        lock(&self.state).created = None;
+        self.state.lock().created = None;
         Ok(self.remove_because(reason)?)
     }
 }

@@ -1,8 +1,9 @@
 //! Measures how long each environment spent in which phase. Shows nothing.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
+
+use parking_lot::Mutex;
 
 use crate::event::EnvPhase;
 
@@ -12,13 +13,13 @@ pub struct PhaseTimes(Mutex<HashMap<String, Vec<(EnvPhase, Instant)>>>);
 
 impl PhaseTimes {
     pub fn enter(&self, environment: &str, phase: EnvPhase) {
-        let mut begun = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut begun = self.0.lock();
         begun.entry(environment.to_owned()).or_default().push((phase, Instant::now()));
     }
 
     /// Removes and returns the seconds that `environment` spent in each phase.
     pub fn take(&self, environment: &str) -> Vec<(EnvPhase, f64)> {
-        let begun = self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(environment).unwrap_or_default();
+        let begun = self.0.lock().remove(environment).unwrap_or_default();
         sums(&begun, Instant::now())
     }
 }

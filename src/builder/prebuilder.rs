@@ -3,7 +3,9 @@
 //! missing.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
+
+use parking_lot::{Condvar, Mutex};
 
 use crate::builder::env_builder::EnvBuilder;
 use crate::builder::packaging_env::PackagingEnvs;
@@ -94,7 +96,7 @@ impl<'a> Prebuilder<'a> {
     pub fn work(&self) {
         while let Some(name) = self.next() {
             let prebuilt = self.prepare(&name);
-            let mut state = self.lock();
+            let mut state = self.state.lock();
             state.working.remove(&name);
             if let Some(prebuilt) = prebuilt {
                 state.ready.insert(name, prebuilt);
@@ -105,7 +107,7 @@ impl<'a> Prebuilder<'a> {
 
     /// Allows work to begin.
     pub fn open(&self) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if !state.open {
             state.open = true;
             self.changed.notify_all();
@@ -114,25 +116,25 @@ impl<'a> Prebuilder<'a> {
 
     /// The run of `name` begins: work on it must no longer start.
     pub fn begin_run(&self, name: &str) {
-        self.lock().waiting.retain(|(waiting, _)| waiting != name);
+        self.state.lock().waiting.retain(|(waiting, _)| waiting != name);
         self.changed.notify_all();
     }
 
     /// Returns the work done on `name`; if it is in progress, reports that and waits for it.
     pub fn collect(&self, name: &str) -> Option<Arc<Prebuilt>> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.working.contains(name) {
             self.run.enter(name, EnvPhase::Install);
         }
         while state.working.contains(name) {
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            self.changed.wait(&mut state);
         }
         state.ready.remove(name)
     }
 
     /// `name` is done, and others may have waited for it.
     pub fn finish_run(&self, name: &str) {
-        for (_, waits) in &mut self.lock().waiting {
+        for (_, waits) in &mut self.state.lock().waiting {
             waits.remove(name);
         }
         self.changed.notify_all();
@@ -140,7 +142,7 @@ impl<'a> Prebuilder<'a> {
 
     /// Starts no more work and interrupts work in progress.
     pub fn close(&self) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.closed = true;
         if !state.working.is_empty() {
             self.interrupt.request();
@@ -151,7 +153,7 @@ impl<'a> Prebuilder<'a> {
 
     /// The next environment to prepare; waits until one is available.
     fn next(&self) -> Option<String> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         loop {
             if state.closed || state.waiting.is_empty() {
                 return None;
@@ -163,7 +165,7 @@ impl<'a> Prebuilder<'a> {
                 state.working.insert(name.clone());
                 return Some(name);
             }
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            self.changed.wait(&mut state);
         }
     }
 
@@ -205,11 +207,6 @@ impl<'a> Prebuilder<'a> {
         let runs_nothing = || environment.commands.recreate.get().is_ok_and(|commands| commands.is_empty());
         let removes_only_itself = || environment.packaging.as_ref().is_none_or(|one| self.packager.was_used(one));
         wanted && environment.recreate && env_dir.is_dir() && runs_nothing() && removes_only_itself()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, PrebuilderState> {
-        // A panic leaves no inconsistent state behind this lock.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

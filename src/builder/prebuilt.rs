@@ -4,9 +4,10 @@
 //! Every step recorded in the environment is kept with its output. Anything after the last such step is dropped as
 //! if it had not been tried: the run tries it again and reports it.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use parking_lot::Mutex;
 use serde_json::Value;
 
 use crate::builder::contents::{RunContents, install_requirements};
@@ -78,7 +79,7 @@ impl Prebuilt {
 
     /// Keeps the work done on `env` so far.
     pub fn keep(&self, env: &EnvBuilder) {
-        *self.lock() = Some(LastStep {
+        *self.kept.lock() = Some(LastStep {
             output: self.output.mark(),
             of_project: self.of_project.mark(),
             outcomes: env.journal.as_ref().map_or(0, |journal| journal.outcomes()),
@@ -88,7 +89,7 @@ impl Prebuilt {
 
     /// Drops the work done on `env` since it was last kept.
     pub fn rewind(&self, env: &EnvBuilder) {
-        let kept = *self.lock();
+        let kept = *self.kept.lock();
         self.output.rewind(kept.map_or(0, |kept| kept.output));
         self.of_project.rewind(kept.map_or(0, |kept| kept.of_project));
         if let Some(journal) = &env.journal {
@@ -98,12 +99,12 @@ impl Prebuilt {
 
     /// Whether any step was recorded.
     pub fn did_something(&self) -> bool {
-        self.lock().is_some()
+        self.kept.lock().is_some()
     }
 
     /// The number of the last log file.
     pub fn log_number(&self) -> usize {
-        self.lock().map_or(0, |kept| kept.log_number)
+        self.kept.lock().map_or(0, |kept| kept.log_number)
     }
 
     /// Replays the output, except for the project's requirements.
@@ -114,10 +115,6 @@ impl Prebuilt {
     /// Replays the output of installing the project's requirements.
     pub fn report_for_project(&self, reporter: &dyn Reporter) {
         self.of_project.replay(reporter);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<LastStep>> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

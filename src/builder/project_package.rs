@@ -5,8 +5,9 @@
 use std::collections::HashMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use crate::builder::env_builder::{CreatedEnv, EnvBuilder};
@@ -40,7 +41,7 @@ pub struct ProjectPackages {
 
 impl ProjectPackages {
     fn entry(&self, word: &str, project: &Path) -> BuiltPackages {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.lock();
         Arc::clone(known.entry((word.to_owned(), project.to_owned())).or_default())
     }
 }
@@ -126,7 +127,7 @@ impl EnvBuilder {
     ) -> Result<Vec<PathBuf>, EnvError> {
         let entry = packages.entry(form.word, &part.project);
         // Other threads wait here.
-        let mut entry = entry.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut entry = entry.lock();
         if let Some(files) = &*entry {
             return Ok(files.clone());
         }

@@ -2,7 +2,9 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, Once, OnceLock, PoisonError};
+use std::sync::{Arc, Once, OnceLock};
+
+use parking_lot::Mutex;
 
 use crate::builder::folders;
 use crate::builder::journal::Journal;
@@ -87,12 +89,12 @@ impl RunContext {
 
     /// Whether uv has installed `key` in this run.
     pub fn is_looked_up(&self, key: &str) -> bool {
-        self.looked_up.lock().unwrap_or_else(PoisonError::into_inner).contains(key)
+        self.looked_up.lock().contains(key)
     }
 
     /// Records that uv has installed `key`.
     pub fn cached_lookup(&self, key: String) {
-        self.looked_up.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
+        self.looked_up.lock().insert(key);
     }
 
     /// The `uv` program for tox-uv's environments, which require one.

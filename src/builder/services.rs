@@ -2,8 +2,9 @@
 //! last one is done. How services run is up to [`crate::serve`].
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use rayon::prelude::*;
 
 use crate::builder::env_builder::ReadyEnv;
@@ -75,7 +76,7 @@ impl RunServices {
         services.groups = groups(&ServiceGraph::new(needed));
         for group in &services.groups {
             let uses = |name: &&String| services.visible[*name].iter().any(|one| group.names.contains(one));
-            lock(&group.users).extend(names.iter().filter(uses).cloned());
+            group.users.lock().extend(names.iter().filter(uses).cloned());
         }
         Ok(services)
     }
@@ -112,7 +113,7 @@ impl RunServices {
     pub fn release(&self, environment: &str) -> Result<(), String> {
         let mut result = Ok(());
         for group in &self.groups {
-            let mut users = lock(&group.users);
+            let mut users = group.users.lock();
             if users.remove(environment) && users.is_empty() {
                 result = result.and(group.stop());
             }
@@ -133,7 +134,7 @@ impl RunServices {
 impl ServiceGroup {
     fn start(&self, env_runs: &EnvRuns<'_>) -> Result<ServiceInstances, EnvError> {
         // Locked while the services start, so that other environments wait here.
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         if let ServiceGroupState::NotStarted = &*state {
             match self.build_and_start(env_runs) {
                 Ok(held) => *state = ServiceGroupState::Running(Box::new(held)),
@@ -174,7 +175,7 @@ impl ServiceGroup {
     }
 
     fn stop(&self) -> Result<(), String> {
-        match std::mem::replace(&mut *lock(&self.state), ServiceGroupState::Stopped) {
+        match std::mem::replace(&mut *self.state.lock(), ServiceGroupState::Stopped) {
             ServiceGroupState::Running(held) => held.stop().map_err(|error| format!("{error:#}")),
             ServiceGroupState::NotStarted | ServiceGroupState::Failed(_) | ServiceGroupState::Stopped => Ok(()),
         }
@@ -322,10 +323,6 @@ pub fn fill(commands: Vec<Command>, instances: &ServiceInstances) -> Result<Vec<
         Ok(Command { argv, ..command })
     });
     filled.collect()
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -20,8 +20,9 @@ use crate::report::observers::{Observers, observed};
 use crate::report::{EventLayout, JunitReporter};
 use crate::runtime::python::{PythonDiscovery, PythonRuntime};
 use anyhow::{Context, Result};
+use parking_lot::Mutex;
 use signal_hook::consts::SIGINT;
-use std::sync::{Arc, Mutex, Once, OnceLock};
+use std::sync::{Arc, Once, OnceLock};
 
 /// How environments run in parallel, and how that is reported.
 pub(super) struct RunMode {

@@ -1,7 +1,6 @@
 //! Runs one command of a session to its end, and writes its log file.
 
 use std::path::{Path, PathBuf};
-use std::sync::PoisonError;
 
 use crate::execute::log_file;
 use crate::execute::process::{ChildInput, ChildOutput, ProcessGrouping, Spawn};
@@ -42,7 +41,7 @@ impl CommandSession {
     pub fn keep(&self, outcome: &mut CommandOutcome) {
         outcome.seconds = outcome.started.elapsed().as_secs_f64();
         if let Some(record) = &self.record {
-            record.lock().unwrap_or_else(PoisonError::into_inner).push(outcome.clone());
+            record.lock().push(outcome.clone());
         }
         if let Err(error) = log_file::write(self, outcome, &self.globs()) {
             let text = format!("cannot write the log of {} in {}: {error}", outcome.run_id, self.log_dir.display());
@@ -114,7 +113,7 @@ impl CommandSession {
                 outcome.start_error = Some(text);
                 // A name that was found has been replaced by the path of a file.
                 if error.kind() == std::io::ErrorKind::NotFound && !program.is_empty() && !program.contains('/') {
-                    let names = &mut self.not_found.lock().unwrap_or_else(PoisonError::into_inner);
+                    let names = &mut self.not_found.lock();
                     names.push((outcome.run_id.clone(), program));
                 }
             }

@@ -1,9 +1,11 @@
 //! The session of an environment's commands: their common values, and the results of single commands.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use std::sync::{Arc, Mutex};
 use std::time::Instant;
+
+use parking_lot::Mutex;
 
 use crate::event::{Level, OutputStream, Reporter, RunEvent};
 use crate::execute::captured::CapturedOutput;

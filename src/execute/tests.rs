@@ -2,8 +2,10 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
 
 use crate::event::{Level, OutputStream, Reporter, RunEvent};
 use crate::execute::process::ProcessGrouping;
@@ -22,7 +24,7 @@ struct CommandEvents {
 
 impl Reporter for CommandEvents {
     fn event(&self, event: RunEvent) {
-        self.events.lock().unwrap().push(event);
+        self.events.lock().push(event);
         self.more.notify_all();
     }
 }
@@ -30,7 +32,7 @@ impl Reporter for CommandEvents {
 impl CommandEvents {
     fn shown(&self, wanted: OutputStream) -> Vec<u8> {
         let mut all = Vec::new();
-        for event in &*self.events.lock().unwrap() {
+        for event in &*self.events.lock() {
             if let RunEvent::Output { stream, bytes, .. } = event
                 && *stream == wanted
             {
@@ -41,7 +43,7 @@ impl CommandEvents {
     }
 
     fn messages(&self) -> Vec<String> {
-        let events = self.events.lock().unwrap();
+        let events = self.events.lock();
         let text = |event: &RunEvent| match event {
             RunEvent::Message { text, .. } => Some(text.clone()),
             _ => None,
@@ -52,8 +54,7 @@ impl CommandEvents {
     /// Waits until the command has written `ready`.
     fn wait_until_ready(&self) {
         let is_ready = |event: &RunEvent| matches!(event, RunEvent::Output { bytes, .. } if bytes == b"ready\n");
-        let events = self.events.lock().unwrap();
-        drop(self.more.wait_while(events, |events| !events.iter().any(is_ready)).unwrap());
+        self.more.wait_while(&mut self.events.lock(), |events| !events.iter().any(is_ready));
     }
 }
 
@@ -158,7 +159,7 @@ fn exit_codes_and_signals_are_reported() {
     let outcome = fixture.shell("exit 0");
     assert_eq!(fixture.session.conclude(&outcome, ExitRule::NonZero), Err(1));
     assert_eq!(fixture.shell("kill -9 $$").exit_code, -9);
-    let events = fixture.recorder.events.lock().unwrap();
+    let events = fixture.recorder.events.lock();
     let levels: Vec<Level> = events
         .iter()
         .filter_map(|event| match event {
@@ -263,7 +264,7 @@ fn the_start_is_reported_with_relative_paths() {
     let program = bin.join("say").display().to_string();
     let request = CommandRequest { cwd: bin.clone(), ..fixture.request(&[&program, "a b"]) };
     fixture.session.execute(request).unwrap();
-    let events = fixture.recorder.events.lock().unwrap();
+    let events = fixture.recorder.events.lock();
     assert_eq!(
         events[0],
         RunEvent::CommandStarted {

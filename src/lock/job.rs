@@ -1,10 +1,10 @@
 //! Resolves the contents of environments and writes their locks, all or none: `envo lock` and `envo update`.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context as _, Result};
+use parking_lot::Mutex;
 
 use crate::cli::options::{Options, Verb};
 use crate::env_error::EnvError;
@@ -269,7 +269,7 @@ impl LockJob<'_> {
                 let at = next.fetch_add(1, Ordering::Relaxed);
                 let Some(request) = questions.get(at) else { break };
                 let answer = self.answer(request);
-                crate::settings::lock(&results)[at] = Some(answer);
+                results.lock()[at] = Some(answer);
             }
         };
         std::thread::scope(|scope| {
@@ -277,7 +277,7 @@ impl LockJob<'_> {
             (1..questions.len().min(MOST_AT_ONCE)).for_each(|_| drop(scope.spawn(work)));
             work();
         });
-        let results = results.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let results = results.into_inner();
         let answer = |(at, (_, request)): (usize, &(usize, LockRequest<'_>))| match &results[question_of[at]] {
             Some(answer) => answer.clone().map_err(|error| error.about(request.environment)),
             None => Err(LockError::Impossible {

@@ -99,14 +99,15 @@ impl VulnerabilityService<'_> {
 #[cfg(test)]
 mod tests {
     use std::io::Read as _;
-    use std::net::TcpListener;
+    use std::net::{TcpListener, TcpStream};
 
     use super::*;
 
     /// The result of a request to a server that responds like this, repeatedly, until the client disconnects.
     fn asked(head: &'static [u8], again: &'static [u8], patience: Duration) -> Result<Value, ServiceError> {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let address = listener.local_addr().unwrap();
+        let url = format!("http://{address}/");
         let server = std::thread::spawn(move || {
             let (mut client, _) = listener.accept().unwrap();
             let _ = client.read(&mut [0; 4096]);
@@ -123,6 +124,8 @@ mod tests {
             patience,
         };
         let answer = service.request(&url, None);
+        // Ends the server's wait for a client that was killed before it connected.
+        drop(TcpStream::connect(address));
         server.join().unwrap();
         answer
     }

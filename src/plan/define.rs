@@ -9,7 +9,6 @@ use crate::error::ConfigError;
 use crate::model::Runner;
 use crate::model::environment::sdist_describer;
 use crate::settings::config_set::{ConfigSet, SetKind};
-use crate::settings::lock;
 use crate::settings::value::SettingValue;
 
 /// The packaging environments, as they are found.
@@ -143,7 +142,7 @@ impl Plan {
             return Err(self.runner_error(name, runner));
         }
         let text = format!("environment {name} marked as unavailable, runner '{runner}' is not available");
-        lock(&self.warnings).push(PlanWarning { environment: Some(name.to_owned()), text });
+        self.warnings.lock().push(PlanWarning { environment: Some(name.to_owned()), text });
         Ok(())
     }
 

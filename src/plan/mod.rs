@@ -11,8 +11,9 @@ pub mod provision;
 pub mod select;
 mod skip;
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use rustc_hash::{FxHashMap, FxHashSet};
 use skip::SkipPattern;
 
@@ -23,9 +24,9 @@ use crate::model::environment::RESTART;
 use crate::model::environment::sdist_describer;
 use crate::model::{Environment, InterpreterLookup, PackageKind, ProjectSettings};
 use crate::python_text::glob;
+use crate::settings::Settings;
 use crate::settings::config_set::SetKind;
 use crate::settings::translate;
-use crate::settings::{Settings, lock};
 use crate::source;
 
 /// A suggestion compares all names, so only the first errors include one.
@@ -110,7 +111,7 @@ pub fn read(options: Arc<Options>, interpreters: Arc<dyn InterpreterLookup>) -> 
         left_out: Mutex::default(),
         right_builders: Mutex::default(),
     };
-    lock(&plan.warnings).extend(discovery.warning.map(PlanWarning::of_project));
+    plan.warnings.lock().extend(discovery.warning.map(PlanWarning::of_project));
     Ok(plan)
 }
 
@@ -125,7 +126,7 @@ impl Plan {
     /// Determines the environments. Before this, only the project's own settings can be read.
     pub fn settle(&mut self) -> Result<(), ConfigError> {
         let fallback = !self.settings.options.list.no_fallback;
-        self.job = job::choose(&self.settings, &mut |text| lock(&self.warnings).push(PlanWarning::of_project(text)))?;
+        self.job = job::choose(&self.settings, &mut |text| self.warnings.lock().push(PlanWarning::of_project(text)))?;
         self.listed = self.settings.list(self.settings.core(), "env_list")?.into_iter().collect();
         self.defined = self.define(fallback)?;
         Ok(())
@@ -143,8 +144,8 @@ impl Plan {
         let Some(skip) = SkipPattern::of(&self.settings.options.selection.skip)? else { return Ok(found.collect()) };
         let stays = |entry: &&DefinedEnv| {
             let Some(text) = skip.warning(&entry.name) else { return true };
-            if lock(&self.left_out).insert(entry.name.clone()) {
-                lock(&self.warnings).push(PlanWarning::of_project(text));
+            if self.left_out.lock().insert(entry.name.clone()) {
+                self.warnings.lock().push(PlanWarning::of_project(text));
             }
             false
         };
@@ -212,7 +213,7 @@ impl Plan {
 
     /// What should be said before anything is done.
     pub fn take_warnings(&self) -> Vec<PlanWarning> {
-        let mut warnings = std::mem::take(&mut *lock(&self.warnings));
+        let mut warnings = std::mem::take(&mut *self.warnings.lock());
         warnings.extend(self.settings.take_warnings().into_iter().map(PlanWarning::of_project));
         warnings
     }

@@ -8,7 +8,6 @@ use crate::cli::options::{EnvironmentChoice, Verb};
 use crate::error::{ConfigError, ErrorClass};
 use crate::model::{Interpreter, PackageKind, Runner};
 use crate::settings::config_set::{ConfigSet, SetKind};
-use crate::settings::lock;
 
 impl Plan {
     /// How the project is packaged for an environment; `None` if it is not installed.
@@ -66,7 +65,7 @@ impl Plan {
     /// Finds what keeps the interpreter of a packaging environment from being there. Where the environment itself has none,
     /// nothing is built for it.
     fn check_builder(&self, set: &ConfigSet, package_env: &str) -> Result<(), ConfigError> {
-        if lock(&self.right_builders).contains(package_env) {
+        if self.right_builders.lock().contains(package_env) {
             return Ok(());
         }
         let builder = self.settings.environment_of_kind(package_env, SetKind::Pep517Package);
@@ -79,7 +78,7 @@ impl Plan {
         }
         match found {
             Ok(()) => {
-                lock(&self.right_builders).insert(package_env.to_owned());
+                self.right_builders.lock().insert(package_env.to_owned());
                 Ok(())
             }
             Err(_) if self.settings.interpreter(set).is_err() => Ok(()),

@@ -2,8 +2,9 @@
 //! an environment if it has failed. Events of the program itself (`ROOT`) pass through.
 
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tempfile::SpooledTempFile;
 
 use crate::event::{OutputStream, Reporter, RunEvent};
@@ -38,7 +39,7 @@ impl Buffered {
 
     /// Sends all buffered output to `target`, in its original order, and clears the buffer.
     pub fn replay(&self, target: &dyn Reporter) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.kept.lock();
         if kept.text.seek(SeekFrom::Start(0)).is_err() {
             return;
         }
@@ -58,13 +59,13 @@ impl Buffered {
 
     /// The current length of the buffer, for [`Buffered::rewind`].
     pub fn mark(&self) -> u64 {
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = self.kept.lock();
         kept.pieces.iter().map(|(_, length)| length).sum()
     }
 
     /// Removes the output since `mark` was taken.
     pub fn rewind(&self, mark: u64) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.kept.lock();
         let mut left = mark;
         kept.pieces.retain_mut(|(_, length)| {
             *length = left.min(*length);
@@ -78,7 +79,7 @@ impl Buffered {
 
     /// Clears the buffer.
     pub fn forget(&self) {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).forget();
+        self.kept.lock().forget();
     }
 }
 
@@ -95,7 +96,7 @@ impl Reporter for Buffered {
             return self.live.event(event);
         }
         let Some((stream, bytes)) = self.layout.format(event) else { return };
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.kept.lock();
         // If it cannot be stored (the disk is full) the rest is lost here; it may still be in the log file.
         if kept.text.write_all(&bytes).is_err() {
             return;
@@ -117,8 +118,8 @@ mod tests {
     impl Reporter for BufferedCollector {
         fn event(&self, event: RunEvent) {
             match event {
-                RunEvent::LaidOut { stream, bytes } => self.0.lock().unwrap().push((stream, bytes)),
-                RunEvent::Message { environment, .. } => self.1.lock().unwrap().push(environment),
+                RunEvent::LaidOut { stream, bytes } => self.0.lock().push((stream, bytes)),
+                RunEvent::Message { environment, .. } => self.1.lock().push(environment),
                 other => panic!("{other:?}"),
             }
         }
@@ -137,7 +138,7 @@ mod tests {
         let live = Arc::new(BufferedCollector::default());
         let buffered = buffered(Arc::clone(&live));
         (&buffered as &dyn Reporter).warning(ROOT, "interrupted");
-        assert_eq!(*live.1.lock().unwrap(), [ROOT]);
+        assert_eq!(*live.1.lock(), [ROOT]);
         (&buffered as &dyn Reporter).warning("a", "words");
         buffered.event(output(OutputStream::Out, b"one\n"));
         buffered.event(output(OutputStream::Error, b"two\n"));
@@ -150,11 +151,11 @@ mod tests {
             (OutputStream::Error, b"two\n".to_vec()),
             (OutputStream::Out, b"three\n".to_vec()),
         ];
-        assert_eq!(*target.0.lock().unwrap(), expected);
+        assert_eq!(*target.0.lock(), expected);
         buffered.event(output(OutputStream::Out, b"later\n"));
         buffered.forget();
         buffered.replay(&target);
-        assert_eq!(target.0.lock().unwrap().len(), 3);
+        assert_eq!(target.0.lock().len(), 3);
     }
 
     #[test]
@@ -169,7 +170,7 @@ mod tests {
         let target = BufferedCollector::default();
         buffered.replay(&target);
         let expected = vec![(OutputStream::Out, b"one\n".to_vec()), (OutputStream::Error, b"four\n".to_vec())];
-        assert_eq!(*target.0.lock().unwrap(), expected);
+        assert_eq!(*target.0.lock(), expected);
     }
 
     #[test]
@@ -181,7 +182,7 @@ mod tests {
         }
         let target = BufferedCollector::default();
         buffered.replay(&target);
-        let all: Vec<u8> = target.0.lock().unwrap().iter().flat_map(|(_, bytes)| bytes.clone()).collect();
+        let all: Vec<u8> = target.0.lock().iter().flat_map(|(_, bytes)| bytes.clone()).collect();
         assert!(all == chunk.repeat(30));
     }
 }

@@ -4,7 +4,8 @@
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+
+use parking_lot::Mutex;
 
 use crate::error::Location;
 use crate::event::{EnvironmentResult, Level, Reporter, RunEvent};
@@ -34,11 +35,11 @@ impl GithubAnnotations {
     }
 
     fn remember(&self, environment: String, step: String, text: String) {
-        self.failures.lock().unwrap_or_else(PoisonError::into_inner).insert(environment, (step, text));
+        self.failures.lock().insert(environment, (step, text));
     }
 
     fn of(&self, result: &EnvironmentResult) -> Option<String> {
-        let known = self.failures.lock().unwrap_or_else(PoisonError::into_inner).remove(&result.name);
+        let known = self.failures.lock().remove(&result.name);
         if result.code == 0 || result.skipped || result.ignore_outcome {
             return None;
         }

@@ -1,7 +1,8 @@
 //! Writes events for people, in tox's words, to standard output and standard error.
 
 use std::io::{self, Write};
-use std::sync::Mutex;
+
+use parking_lot::Mutex;
 
 use crate::event::{OutputStream, Reporter, RunEvent};
 use crate::report::layout::EventLayout;
@@ -33,7 +34,7 @@ impl HumanReporter {
 
     pub(super) fn write(&self, stream: OutputStream, bytes: &[u8]) {
         // A thread that panicked while it wrote left no state that matters to the next.
-        let mut streams = self.streams.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut streams = self.streams.lock();
         match stream {
             OutputStream::Out if !streams.out_closed => streams.out_closed = write(io::stdout().lock(), bytes).is_err(),
             OutputStream::Error if !streams.error_closed => {

@@ -2,9 +2,9 @@
 //! `docs/report.md` and has a version number; documented parts change only together with that number.
 
 use std::io;
-use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
 use crate::event::{EnvironmentResult, OutputStream, Reporter, RunEvent};
@@ -36,7 +36,7 @@ impl Reporter for JsonLines {
             line.extend(fields);
         }
         let text = format!("{}\n", Value::Object(line));
-        let mut closed = self.closed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut closed = self.closed.lock();
         *closed = *closed || write(io::stdout().lock(), text.as_bytes()).is_err();
     }
 }

@@ -8,11 +8,11 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use jiff::SignedDuration;
 use jiff::civil::date;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::event::{EnvironmentResult, Level, OutputStream, Reporter, RunEvent};
 use crate::report::xml;
@@ -64,7 +64,7 @@ impl JunitReporter {
     }
 
     fn suites(&self) -> MutexGuard<'_, Vec<JunitSuite>> {
-        self.suites.lock().unwrap_or_else(PoisonError::into_inner)
+        self.suites.lock()
     }
 
     fn with_suite(&self, name: &str, change: impl FnOnce(&mut JunitSuite)) {

@@ -2,10 +2,10 @@
 //! by above. Only for terminals.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use parking_lot::Mutex;
 
 use crate::event::{Reporter, RunEvent};
 use crate::report::human::HumanReporter;
@@ -67,8 +67,8 @@ impl ProgressBars {
         self.bars.remove(bar);
     }
 
-    fn running(&self) -> std::sync::MutexGuard<'_, HashMap<String, ProgressBar>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    fn running(&self) -> parking_lot::MutexGuard<'_, HashMap<String, ProgressBar>> {
+        self.running.lock()
     }
 }
 

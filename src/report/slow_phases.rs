@@ -3,10 +3,11 @@
 //! has no equivalent.
 
 use std::io::IsTerminal as _;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget};
+use parking_lot::{Condvar, Mutex};
 
 use crate::event::{EnvPhase, Reporter, RunEvent};
 use crate::report::human::HumanReporter;
@@ -93,10 +94,6 @@ fn doing(phase: EnvPhase) -> &'static str {
 }
 
 impl WatchedPhases {
-    fn state(&self) -> MutexGuard<'_, SlowPhaseState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Sets the current phase.
     fn enter(&self, next: Option<(&str, EnvPhase)>) {
         let now = Instant::now();
@@ -107,7 +104,7 @@ impl WatchedPhases {
             due: now,
             bar: None,
         });
-        let earlier = std::mem::replace(&mut self.state().current, current);
+        let earlier = std::mem::replace(&mut self.state.lock().current, current);
         if let Some(bar) = earlier.and_then(|earlier| earlier.bar) {
             bar.finish_and_clear();
         }
@@ -116,16 +113,16 @@ impl WatchedPhases {
 
     /// Shows each phase that takes at least `interval`, and again after each further one, until it is closed.
     fn watch(&self, interval: Duration, mut show: impl FnMut(&mut CurrentPhase)) {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         while !state.closed {
             let Some(current) = &mut state.current else {
-                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                self.changed.wait(&mut state);
                 continue;
             };
             let now = Instant::now();
             if now < current.due + interval {
                 let left = current.due + interval - now;
-                state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+                self.changed.wait_for(&mut state, left);
             } else {
                 current.due = now;
                 show(current);
@@ -135,7 +132,7 @@ impl WatchedPhases {
 
     fn close(&self) {
         self.enter(None);
-        self.state().closed = true;
+        self.state.lock().closed = true;
         self.changed.notify_all();
     }
 }

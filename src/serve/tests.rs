@@ -4,9 +4,11 @@
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use super::*;
 use crate::event::{Reporter, RunEvent};
@@ -46,7 +48,7 @@ struct SupervisorEvents(Mutex<Vec<RunEvent>>);
 
 impl Reporter for SupervisorEvents {
     fn event(&self, event: RunEvent) {
-        self.0.lock().unwrap().push(event);
+        self.0.lock().push(event);
     }
 }
 
@@ -330,7 +332,7 @@ fn services_start_after_and_stop_before_their_dependencies() {
     );
     stack.stop().unwrap();
     assert_eq!(fixture.file("notes"), "base up\ndb up\napp up\napp down\ndb down\nbase down\n");
-    let shown = fixture.recorder.0.lock().unwrap();
+    let shown = fixture.recorder.0.lock();
     let ready = |event: &&RunEvent| matches!(event, RunEvent::Service { state, .. } if state == "ready");
     assert_eq!(shown.iter().filter(ready).count(), 3);
     let lines = |event: &&RunEvent| {

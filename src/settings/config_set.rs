@@ -1,17 +1,19 @@
 //! The settings of the project, or of one environment.
 
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::thread::{self, ThreadId};
+
+use parking_lot::Mutex;
 
 use crate::error::{ConfigError, ErrorClass};
 use crate::factor::ActiveFactors;
 use crate::model::Runner;
+use crate::settings::Settings;
 use crate::settings::keys;
 use crate::settings::loader::SectionLoader;
 use crate::settings::nesting::{Nesting, Step};
 use crate::settings::set_env::SetEnv;
 use crate::settings::value::SettingValue;
-use crate::settings::{Settings, lock};
 
 /// The kind of a set, which determines its keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -99,23 +101,23 @@ impl ConfigSet {
     }
 
     pub(super) fn cached(&self, key: &'static str) -> Option<SettingValue> {
-        lock(&self.values).get(key).cloned()
+        self.values.lock().get(key).cloned()
     }
 
     pub(super) fn known_runner(&self) -> Option<Option<Runner>> {
-        *lock(&self.runner)
+        *self.runner.lock()
     }
 
     pub(super) fn store_runner(&self, runner: Option<Runner>) {
-        *lock(&self.runner) = Some(runner);
+        *self.runner.lock() = Some(runner);
     }
 
     pub(super) fn store(&self, key: &'static str, value: SettingValue) {
-        lock(&self.values).set(key, value);
+        self.values.lock().set(key, value);
     }
 
     pub(super) fn memory_value(&self, key: &'static str) -> Option<SettingValue> {
-        lock(&self.memory).get(key).cloned()
+        self.memory.lock().get(key).cloned()
     }
 
     /// Marks a key as being resolved, until the mark is dropped.
@@ -127,7 +129,7 @@ impl ConfigSet {
         const DECISIVE: [&str; 3] = ["runner", "package", "skip_install"];
         const ROUNDS: usize = 3;
         let entry = (thread::current().id(), key);
-        let mut loading = lock(&self.loading);
+        let mut loading = self.loading.lock();
         let rounds = loading.iter().filter(|one| **one == entry).count();
         if rounds > 0 && DECISIVE.contains(&key) {
             return Err(ConfigError::key(key));
@@ -142,14 +144,14 @@ impl ConfigSet {
 
     /// Whether this thread is resolving the key.
     pub(super) fn is_loading(&self, key: &'static str) -> bool {
-        lock(&self.loading).contains(&(thread::current().id(), key))
+        self.loading.lock().contains(&(thread::current().id(), key))
     }
 
     /// Sets a value that overrides the files, also if the key was already resolved.
     pub fn set_in_memory(&self, key: &'static str, value: SettingValue) {
-        lock(&self.memory).set(key, value);
-        lock(&self.values).0.clear();
-        *lock(&self.runner) = None;
+        self.memory.lock().set(key, value);
+        self.values.lock().0.clear();
+        *self.runner.lock() = None;
     }
 }
 
@@ -162,7 +164,7 @@ pub(super) struct LoadingKey<'a> {
 
 impl Drop for LoadingKey<'_> {
     fn drop(&mut self) {
-        let mut loading = lock(&self.set.loading);
+        let mut loading = self.set.loading.lock();
         if let Some(at) = loading.iter().rposition(|one| *one == self.entry) {
             loading.remove(at);
         }

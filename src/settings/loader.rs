@@ -16,7 +16,7 @@ use crate::settings::overrides::Override;
 use crate::settings::toml;
 use crate::settings::toml::load::toml_entry;
 use crate::settings::value::{SettingValue, ValueKind};
-use crate::settings::{PACKAGE_BASE, Settings, TEST_PREFIX, lock, toml_section};
+use crate::settings::{PACKAGE_BASE, Settings, TEST_PREFIX, toml_section};
 use crate::source::{ConfigDocument, IniEntry};
 
 /// A section from which values are read.
@@ -124,7 +124,7 @@ impl Settings {
 
     /// The sections that a name in `base` means; the same for all that inherit from it.
     pub(super) fn base_loaders(&self, base: &str) -> Result<Arc<[Arc<SectionLoader>]>, ConfigError> {
-        if let Some(known) = lock(&self.bases).get(base) {
+        if let Some(known) = self.bases.lock().get(base) {
             return Ok(Arc::clone(known));
         }
         let found = match &self.source.document {
@@ -135,7 +135,7 @@ impl Settings {
             }
         };
         let found: Arc<[Arc<SectionLoader>]> = found.into_iter().map(Arc::new).collect();
-        lock(&self.bases).insert(base.to_owned(), Arc::clone(&found));
+        self.bases.lock().insert(base.to_owned(), Arc::clone(&found));
         Ok(found)
     }
 

@@ -33,8 +33,9 @@ pub mod value;
 mod value_location;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 
+use parking_lot::Mutex;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::cli::options::{EnvironmentChoice, Options};
@@ -136,7 +137,7 @@ impl Settings {
     /// The settings of an environment, for reading a few of them. They are not cached, so that thousands of environments
     /// take the memory of one.
     pub fn glance(&self, name: &str) -> Arc<ConfigSet> {
-        let known = lock(&self.environments).get(name).map(Arc::clone);
+        let known = self.environments.lock().get(name).map(Arc::clone);
         known.unwrap_or_else(|| Arc::new(self.fresh(name, SetKind::Run)))
     }
 
@@ -146,7 +147,7 @@ impl Settings {
 
     /// The settings of an environment, created with `kind` if they do not exist.
     pub fn environment_of_kind(&self, name: &str, kind: SetKind) -> Arc<ConfigSet> {
-        let mut known = lock(&self.environments);
+        let mut known = self.environments.lock();
         if let Some(set) = known.get(name) {
             return Arc::clone(set);
         }
@@ -158,7 +159,7 @@ impl Settings {
     /// Changes the kind of an environment.
     pub fn redefine(&self, name: &str, kind: SetKind) -> Arc<ConfigSet> {
         let fresh = Arc::new(self.fresh(name, kind));
-        lock(&self.environments).insert(name.to_owned(), Arc::clone(&fresh));
+        self.environments.lock().insert(name.to_owned(), Arc::clone(&fresh));
         fresh
     }
 
@@ -378,12 +379,12 @@ impl Settings {
     }
 
     pub(crate) fn warn(&self, text: String) {
-        lock(&self.warnings).push(text);
+        self.warnings.lock().push(text);
     }
 
     /// The parts that are needed several times.
     pub(crate) fn warn_once(&self, text: String) {
-        let mut warnings = lock(&self.warnings);
+        let mut warnings = self.warnings.lock();
         if !warnings.contains(&text) {
             warnings.push(text);
         }
@@ -391,7 +392,7 @@ impl Settings {
 
     /// The warnings about values that were resolved since the last call.
     pub fn take_warnings(&self) -> Vec<String> {
-        std::mem::take(&mut lock(&self.warnings))
+        std::mem::take(&mut self.warnings.lock())
     }
 
     /// The canonical folder that relative settings start from before `tox_root` is known.
@@ -411,11 +412,6 @@ fn core_section(source: &ConfigSource) -> &'static str {
         ConfigDocument::Ini(_) => source.format.core_section(),
         ConfigDocument::Toml(_) => "",
     }
-}
-
-/// Ignores poisoning: no value is ever left half-written.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 #[derive(Default)]

@@ -3,9 +3,9 @@
 
 use crate::error::ConfigError;
 use crate::model::{Command, Runner};
+use crate::settings::Settings;
 use crate::settings::config_set::{ConfigSet, SetKind};
 use crate::settings::value::SettingValue;
-use crate::settings::{Settings, lock};
 
 /// Distributions that register tox-uv's runners.
 const TOX_UV: [&str; 2] = ["tox-uv", "tox-uv-bare"];
@@ -63,13 +63,13 @@ impl Settings {
 
     /// Notes that a packaging environment is made by uv, as the environment is that asks for it.
     pub fn package_with_uv(&self, package_env: &str) {
-        lock(&self.uv_packagers).insert(package_env.to_owned());
+        self.uv_packagers.lock().insert(package_env.to_owned());
     }
 
     /// A wheel environment of another interpreter (`.pkg-cpython312`) is made as the one it is named after.
     fn packages_with_uv(&self, name: &str) -> bool {
         let is = |known: &String| name.strip_prefix(known).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
-        lock(&self.uv_packagers).iter().any(is)
+        self.uv_packagers.lock().iter().any(is)
     }
 
     /// The runner of environments that name none. tox-uv makes its own the default where it is installed, which it is

@@ -3,9 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result, bail, ensure};
+use parking_lot::Mutex;
 
 use crate::builder::package::backend::BuildSystem;
 use crate::builder::package::frontend::{BackendLaunch, BuildTarget, ConfigSettings, Frontend};
@@ -139,7 +139,7 @@ impl PackageBuilder {
         if let (PackageKind::Wheel | PackageKind::Editable, Some(other)) = (request.kind, request.wheel_builder) {
             return other.build(BuildRequest { wheel_builder: None, ..request });
         }
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let requirements = self.requirements(&mut state, request.kind, request.extras)?;
         if request.kind == PackageKind::Editable {
             // Asking for the requirements shows whether a backend can build editable wheels.
@@ -177,7 +177,7 @@ impl PackageBuilder {
         if let (PackageKind::Wheel | PackageKind::Editable, Some(other)) = (request.kind, request.wheel_builder) {
             return other.dependencies(BuildRequest { wheel_builder: None, ..request });
         }
-        self.requirements(&mut self.lock(), request.kind, request.extras)
+        self.requirements(&mut self.state.lock(), request.kind, request.extras)
     }
 
     /// Reads the requirements of a source archive that was built elsewhere (`--installpkg`, `package = external`) by
@@ -186,7 +186,7 @@ impl PackageBuilder {
     /// # Errors
     /// If it cannot be unpacked, and as for [`PackageBuilder::build`].
     pub fn describe_sdist(&self, sdist: &Path, unpack_in: &Path, extras: &[String]) -> Result<BuiltPackage> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.metadata.is_none() {
             archive::unpack(sdist, archive::fresh(unpack_in)?)?;
             let root = archive::source_root(unpack_in)?;
@@ -202,7 +202,7 @@ impl PackageBuilder {
 
     /// Ends the backend and removes the copies for installers. Call this when no environment needs them any more.
     pub fn finish(&self) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let reporter = state.frontend.as_ref().map(|frontend| frontend.session().reporter.clone());
         if let Some(mut frontend) = state.frontend.take() {
             frontend.finish();
@@ -222,11 +222,6 @@ impl PackageBuilder {
     #[cfg(test)]
     pub(super) fn spec_mut(&mut self) -> &mut PackagingEnvSpec {
         &mut self.env
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BuilderState> {
-        // A thread that panicked while building left no unfinished state that the next one would use.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The requirements of the project that apply with `extras`.
@@ -327,7 +322,7 @@ impl PackageBuilder {
         archive::unpack(&sdist, archive::fresh(&unpacked)?)?;
         let root = archive::source_root(&unpacked)?.unwrap_or(unpacked);
         match wheel_builder {
-            Some(other) => other.build_wheel_at(&mut other.lock(), &root),
+            Some(other) => other.build_wheel_at(&mut other.state.lock(), &root),
             None => {
                 // These sources may need other requirements than the project; those already installed are not missing.
                 let known = state.required.remove(&BuildTarget::Wheel).unwrap_or_default();

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::num::NonZero;
 use std::path::PathBuf;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context as _, Result};
+use parking_lot::Mutex;
 
 use crate::builder::runtime_locks::WrittenLocks;
 use crate::lock::project::{LockableEnv, ProjectLocks};
@@ -92,13 +92,13 @@ impl EcosystemLocking<'_> {
             while let Some(chain) = chains.get(next.fetch_add(1, Ordering::Relaxed)) {
                 for &at in &chain.positions {
                     let locks = self.of(&lockables[at])?;
-                    crate::settings::lock(&written).push((at, locks));
+                    written.lock().push((at, locks));
                 }
                 let Some(&first) = chain.positions.first() else { continue };
                 for &at in &chain.alike {
                     let site = self.locks.env_builder(&lockables[at].environment);
                     let own = site.runtime_locks().map_err(anyhow::Error::new)?;
-                    let mut written = crate::settings::lock(&written);
+                    let mut written = written.lock();
                     let shared =
                         written.iter().find(|(known, _)| *known == first).map(|(_, locks)| locks.shared_with(own));
                     written.extend(shared.map(|shared| (at, shared)));
@@ -112,7 +112,7 @@ impl EcosystemLocking<'_> {
             let joined = threads.into_iter().map(std::thread::ScopedJoinHandle::join);
             joined.map(|result| result.unwrap_or_else(|_| Err(anyhow::anyhow!("locking was cancelled")))).collect()
         });
-        let written = WrittenLockFiles(written.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner));
+        let written = WrittenLockFiles(written.into_inner());
         match ended.into_iter().collect::<Result<()>>() {
             Ok(()) => Ok(written),
             Err(error) => {

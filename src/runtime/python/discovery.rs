@@ -7,7 +7,9 @@ use std::fs;
 use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use crate::execute::interrupt::Interrupt;
 use crate::model::{EnvVariables, Interpreter, InterpreterLookup, PythonSpec};
@@ -78,7 +80,7 @@ impl PythonDiscovery {
 
     /// Searches for `text` again, although nothing was found before.
     pub fn find_again(&self, text: &str) -> Option<Arc<Interpreter>> {
-        self.found.lock().unwrap_or_else(PoisonError::into_inner).remove(text);
+        self.found.lock().remove(text);
         self.find(&[text.to_owned()])
     }
 
@@ -175,10 +177,10 @@ impl PythonDiscovery {
 impl InterpreterLookup for PythonDiscovery {
     fn find(&self, specs: &[String]) -> Option<Arc<Interpreter>> {
         specs.iter().find_map(|spec| {
-            let known = self.found.lock().unwrap_or_else(PoisonError::into_inner).get(spec).cloned();
+            let known = self.found.lock().get(spec).cloned();
             known.unwrap_or_else(|| {
                 let interpreter = self.search(spec);
-                let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut found = self.found.lock();
                 found.entry(spec.clone()).or_insert(interpreter).clone()
             })
         })

@@ -7,8 +7,9 @@ use std::fmt;
 use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use crate::execute::interrupt::Interrupt;
@@ -75,7 +76,7 @@ impl InterpreterCache {
     /// The facts about the interpreter at `executable` (an absolute path); `None` if it is missing or does not run.
     pub fn of(&self, executable: &Path) -> Option<Arc<Interpreter>> {
         let answer = {
-            let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut answers = self.answers.lock();
             Arc::clone(answers.entry(executable.to_owned()).or_default())
         };
         answer.get_or_init(|| self.look_up(executable).map(Arc::new)).clone()
@@ -83,7 +84,7 @@ impl InterpreterCache {
 
     /// The interpreters that had to be killed when queried, with the reason.
     pub fn unanswered(&self) -> Vec<String> {
-        self.unanswered.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.unanswered.lock().clone()
     }
 
     fn look_up(&self, executable: &Path) -> Option<Interpreter> {
@@ -112,7 +113,7 @@ impl InterpreterCache {
             Err(error) => {
                 if matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::FileTooLarge) {
                     let text = format!("`{}` was asked about itself and killed: {error}", executable.display());
-                    self.unanswered.lock().unwrap_or_else(PoisonError::into_inner).push(text);
+                    self.unanswered.lock().push(text);
                 }
                 return None;
             }

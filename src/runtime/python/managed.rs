@@ -4,7 +4,8 @@
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+
+use parking_lot::Mutex;
 
 use crate::execute::interrupt::Interrupt;
 use crate::execute::process;
@@ -30,7 +31,7 @@ impl ManagedPythons {
         variables: &EnvVariables,
         interrupt: &Interrupt,
     ) -> Result<(), String> {
-        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut asked = self.asked.lock();
         if let Some(answer) = asked.get(request) {
             return answer.clone();
         }

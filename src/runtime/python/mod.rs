@@ -25,9 +25,10 @@ mod wheel;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
 use crate::event::{Reporter, RunEvent};
@@ -215,7 +216,7 @@ impl PythonRuntime {
     }
 
     fn notify(&self, text: String) {
-        let is_new = self.reported.lock().unwrap_or_else(PoisonError::into_inner).insert(text.clone());
+        let is_new = self.reported.lock().insert(text.clone());
         if let Some(reporter) = self.reporter.as_deref().filter(|_| is_new) {
             reporter.event(RunEvent::Notice { text });
         }

@@ -44,9 +44,9 @@ pub fn obtain(means: &WheelSources<'_>, interpreter: &Interpreter) -> Result<Pat
 
 #[cfg(test)]
 mod tests {
+    use parking_lot::Mutex;
     use std::fs::File;
     use std::io::Write;
-    use std::sync::Mutex;
 
     use super::*;
     use crate::execute::interrupt::Interrupt;
@@ -101,10 +101,10 @@ mod tests {
                 discovery: &discovery,
                 variables: &self.variables,
                 interrupt: &Interrupt::default(),
-                tell: &|_| *told.lock().unwrap() += 1,
+                tell: &|_| *told.lock() += 1,
             };
             let result = obtain(&means, &interpreter);
-            (result, told.into_inner().unwrap())
+            (result, told.into_inner())
         }
 
         fn location(&self, version: &str) -> PathBuf {

@@ -2,8 +2,10 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use crate::python_text::misleads;
 
@@ -107,16 +109,12 @@ struct ProbeAttempts {
 }
 
 impl LastObservation {
-    fn lock(&self) -> MutexGuard<'_, ProbeAttempts> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     pub(super) fn begin(&self) {
-        self.lock().asked = Some(Instant::now());
+        self.0.lock().asked = Some(Instant::now());
     }
 
     pub(super) fn end(&self, seen: ProbeObservation) {
-        let mut attempts = self.lock();
+        let mut attempts = self.0.lock();
         attempts.asked = None;
         // An attempt that had hardly any time left says less than the one before it.
         if !matches!(seen, ProbeObservation::Silence(time) if time < OVERDUE && attempts.seen.is_some()) {
@@ -126,7 +124,7 @@ impl LastObservation {
 
     /// The last observation; an attempt without a response counts as soon as it is overdue.
     pub fn get(&self) -> Option<ProbeObservation> {
-        let attempts = self.lock();
+        let attempts = self.0.lock();
         let overdue = attempts.asked.map(|asked| asked.elapsed()).filter(|time| *time >= OVERDUE);
         overdue.map(ProbeObservation::Silence).or_else(|| attempts.seen.clone())
     }

@@ -5,10 +5,11 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{Sender, SyncSender};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use parking_lot::{Condvar, Mutex};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::serve::protocol::{self, ClientRequest, Reply, RequestRefusal};
@@ -48,14 +49,10 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    fn lock(&self) -> MutexGuard<'_, OutboxQueue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Never waits. Closes the connection of a client that has left too much unread.
     pub fn push(&self, reply: &Reply) {
         let Ok(line) = protocol::to_line(reply) else { return };
-        let mut queue = self.lock();
+        let mut queue = self.queue.lock();
         if queue.closed {
             return;
         }
@@ -73,7 +70,7 @@ impl Outbox {
 
     /// Whether a request has no reply yet.
     pub fn is_owed(&self) -> bool {
-        self.lock().open > 0
+        self.queue.lock().open > 0
     }
 
     /// Whether the other side has ended the connection, although the thread may not have noticed.
@@ -86,14 +83,14 @@ impl Outbox {
 
     /// Ends the connection when the queued output has been sent.
     pub fn close(&self) {
-        self.lock().closed = true;
+        self.queue.lock().closed = true;
         self.wake();
     }
 
     /// Waits until the connection has ended, which takes at most `LAST_WORDS`.
     pub fn wait_until_ended(&self) {
-        let queue = self.lock();
-        drop(self.ended.wait_timeout_while(queue, LAST_WORDS, |queue| !queue.ended));
+        let mut queue = self.queue.lock();
+        self.ended.wait_while_for(&mut queue, |queue| !queue.ended, LAST_WORDS);
     }
 
     fn wake(&self) {
@@ -135,7 +132,7 @@ pub fn serve(accepted: &Accepted, sender: Sender<SupervisorMessage>, ended: Sync
             talk.run();
             let _ = sender.send(SupervisorMessage::Disconnected(id));
         }
-        outbox.lock().ended = true;
+        outbox.queue.lock().ended = true;
         outbox.ended.notify_all();
         // The stream and the pipes are closed by now. One pending message is enough.
         drop(outbox);
@@ -162,7 +159,7 @@ impl ConnectionThreads {
         let mut closing: Option<Instant> = None;
         loop {
             let (waits, closed, open) = {
-                let queue = self.outbox.lock();
+                let queue = self.outbox.queue.lock();
                 (!queue.bytes.is_empty(), queue.closed, queue.open)
             };
             if closed {
@@ -213,7 +210,7 @@ impl ConnectionThreads {
 
     /// Returns whether the connection continues.
     fn write(&self) -> bool {
-        let mut queue = self.outbox.lock();
+        let mut queue = self.outbox.queue.lock();
         match (&*self.stream).write(&queue.bytes) {
             Ok(length) => {
                 queue.bytes.drain(..length);
@@ -259,7 +256,7 @@ impl ConnectionThreads {
     fn handle_line(&mut self, line: &[u8]) -> bool {
         match serde_json::from_slice::<ClientRequest>(line) {
             Ok(request) => {
-                self.outbox.lock().open += 1;
+                self.outbox.queue.lock().open += 1;
                 self.sender.send(SupervisorMessage::Asked(self.id, request)).is_ok()
             }
             Err(error) => {

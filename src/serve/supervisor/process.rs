@@ -8,10 +8,11 @@ use std::io;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use crate::event::{Reporter, RunEvent};
 use crate::execute::process::{self, ForkSide};
@@ -125,7 +126,7 @@ struct EventSender(Mutex<Sender<SupervisorMessage>>);
 
 impl Reporter for EventSender {
     fn event(&self, event: RunEvent) {
-        let sender = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let sender = self.0.lock();
         let _ = sender.send(SupervisorMessage::Report(event));
     }
 }

@@ -1,8 +1,10 @@
 //! Runs commands around services: `commands_pre`, `commands_post`, and jobs. Each runs on a thread of its
 //! own.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread;
+
+use parking_lot::Mutex;
 
 use crate::command_set::{CommandSet, run_all};
 use crate::env_error::EnvError;
@@ -74,7 +76,7 @@ impl ServiceCommand {
             Ok(0) => Ok(()),
             Ok(code) => {
                 let text = format!("`{key}` failed with exit code {code}");
-                let outcomes = record.lock().unwrap_or_else(PoisonError::into_inner);
+                let outcomes = record.lock();
                 Err(CommandFailure { text, last_lines: outcomes.last().map(last_lines).unwrap_or_default() })
             }
             Err(error) => Err(CommandFailure { text: format!("`{key}` failed: {error}"), last_lines: Vec::new() }),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::bounded;
 use crate::error::{ConfigError, ErrorClass};
 use crate::python_text::python_repr;
+use crate::settings::Settings;
 use crate::settings::config_set::ConfigSet;
 use crate::settings::definitions::{RawVariable, VariableDefinitions};
 use crate::settings::expand::Trail;
@@ -16,7 +17,6 @@ use crate::settings::set_env::lines::{
     self, invalid_line, parse_env_file, split_line, split_marker, split_outside_expressions,
 };
 use crate::settings::set_env::{SetEnv, SetEnvBlock, SetEnvLine, direct, direct_lines};
-use crate::settings::{Settings, lock};
 
 /// Where lines are being read: for whom, and what must not be overridden.
 struct SetEnvScope<'a> {
@@ -37,7 +37,7 @@ impl SetEnvScope<'_> {
     /// Lets lookups see a variable from now on.
     fn note(&self, name: &str, raw: &RawVariable) {
         if !self.later.contains(name) {
-            lock(&self.variables.so_far).define(name.to_owned(), raw.clone());
+            self.variables.so_far.lock().define(name.to_owned(), raw.clone());
         }
     }
 }
@@ -55,17 +55,17 @@ impl Settings {
         variables: &SetEnv,
         trail: &Trail,
     ) -> Result<Arc<VariableDefinitions>, ConfigError> {
-        if let Some(known) = lock(&variables.entries).clone() {
+        if let Some(known) = variables.entries.lock().clone() {
             return Ok(known);
         }
         if variables.is_direct() {
             let entries = Arc::new(direct(&variables.blocks));
-            *lock(&variables.entries) = Some(Arc::clone(&entries));
+            *variables.entries.lock() = Some(Arc::clone(&entries));
             return Ok(entries);
         }
         let expanding = expanding(set);
         if trail.contains(&expanding) {
-            return Ok(Arc::new(lock(&variables.so_far).clone()));
+            return Ok(Arc::new(variables.so_far.lock().clone()));
         }
         let mut inner = trail.with(expanding);
         if let Some(place) = variables.place.as_ref().filter(|place| !trail.contains(place)) {
@@ -78,7 +78,7 @@ impl Settings {
             crate::settings::set_env::failed_to_load(set, "set_env", error)
         })?;
         let entries = Arc::new(entries);
-        *lock(&variables.entries) = Some(Arc::clone(&entries));
+        *variables.entries.lock() = Some(Arc::clone(&entries));
         Ok(entries)
     }
 
@@ -88,7 +88,7 @@ impl Settings {
         variables: &SetEnv,
         trail: &Trail,
     ) -> Result<VariableDefinitions, ConfigError> {
-        *lock(&variables.so_far) = direct(&variables.blocks);
+        *variables.so_far.lock() = direct(&variables.blocks);
         let brought = Cell::new(0);
         let scope = SetEnvScope {
             set,

@@ -8,8 +8,9 @@ mod expansion;
 mod lines;
 mod values;
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
 use crate::error::{ConfigError, ErrorClass};

@@ -1,9 +1,9 @@
 //! Resolves the variables of an environment: the configured ones whose markers apply, and tox's own.
 
 use crate::error::ConfigError;
+use crate::settings::Settings;
 use crate::settings::set_env::SetEnv;
 use crate::settings::set_env::expansion::expanding;
-use crate::settings::{Settings, lock};
 
 use crate::model::pep508::Marker;
 use crate::model::pep508::evaluate::MarkerEnvironment;
@@ -46,7 +46,7 @@ impl Settings {
         (name, raw): (&str, &RawVariable),
         trail: &Trail,
     ) -> Result<String, ConfigError> {
-        if let Some(known) = lock(&variables.values).by_name.get(name) {
+        if let Some(known) = variables.values.lock().by_name.get(name) {
             return Ok(known.clone());
         }
         let _nesting = Nesting::enter(Step::Value)?;
@@ -57,7 +57,7 @@ impl Settings {
             .map_err(|error| self.replacing_failed(set, error))?;
         // While the lines are being read, not all variables are known.
         if !reads_set_env(&trail) && !trail.contains(&expanding(set)) {
-            let mut values = lock(&variables.values);
+            let mut values = variables.values.lock();
             values.bytes += value.len();
             if values.bytes > MOST_BYTES {
                 return Err(ConfigError::handled(format!(

@@ -1,7 +1,9 @@
 //! Tests of hooks that fail, write, hang and exit in unusual ways.
 
 use std::fs;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use crate::builder::package::tests::{
     BACKEND, BUILD_SYSTEM, BuildEvents, BuilderFixture, OnEvent, request, shown, with_static,
@@ -17,7 +19,7 @@ use crate::model::PackageKind;
 fn hooks_are_announced_in_the_shape_of_tox() {
     let fixture = BuilderFixture::new(&with_static(), BACKEND);
     fixture.build(PackageKind::Wheel).unwrap();
-    let events = fixture.recorder.events.lock().unwrap();
+    let events = fixture.recorder.events.lock();
     let Some(RunEvent::CommandStarted { environment, cwd, command, .. }) = events.first() else { panic!("no start") };
     let script = fixture.root().join("work/.pkg/.envo/_backend.py");
     assert_eq!((environment.as_str(), cwd.as_str()), (".pkg", ""));
@@ -147,7 +149,7 @@ fn whatever_a_backend_does_to_its_streams_its_answer_arrives() {
             fixture.fresh = fresh;
             let builder = fixture.builder(&[("a", PackageKind::Sdist)]);
             builder.build(request(PackageKind::Sdist, &[])).unwrap_or_else(|error| panic!("{code}: {error:#}"));
-            assert!(fixture.installed.lock().unwrap().contains(&"requires_for_build_sdist: a".to_owned()), "{code}");
+            assert!(fixture.installed.lock().contains(&"requires_for_build_sdist: a".to_owned()), "{code}");
             builder.finish();
         }
     }
@@ -226,7 +228,7 @@ def get_requires_for_build_sdist(config_settings=None):
             let RunEvent::Output { bytes, .. } = event else { return };
             let text = String::from_utf8_lossy(bytes);
             let Some((_, line)) = text.split_once("ready ") else { return };
-            found.lock().unwrap().extend(line.split_whitespace().take(2).filter_map(|pid| pid.parse::<u32>().ok()));
+            found.lock().extend(line.split_whitespace().take(2).filter_map(|pid| pid.parse::<u32>().ok()));
             asked.request();
         });
         let recorder = BuildEvents { on_event: Some(on_event), ..BuildEvents::default() };
@@ -236,7 +238,7 @@ def get_requires_for_build_sdist(config_settings=None):
         fixture.session.interrupt = interrupt;
         let error = fixture.build(PackageKind::Sdist).expect_err("interrupted");
         assert!(matches!(error.downcast_ref::<CommandRefusal>(), Some(CommandRefusal::Interrupted)), "{error:#}");
-        let pids = pids.lock().unwrap().clone();
+        let pids = pids.lock().clone();
         assert_eq!(pids.len(), 2);
         for pid in pids {
             let state = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();

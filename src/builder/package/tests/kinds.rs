@@ -20,7 +20,7 @@ fn an_sdist_is_built_once_and_every_environment_gets_its_own_copy() {
         builds.into_iter().flat_map(|build| build.join().unwrap()).collect()
     });
     assert_eq!(fixture.hooks(), ["_optional_hooks", "build_sdist"]);
-    assert_eq!(*fixture.installed.lock().unwrap(), ["prepare", "requires:", "deps:", "requires_for_build_sdist:"]);
+    assert_eq!(*fixture.installed.lock(), ["prepare", "requires:", "deps:", "requires_for_build_sdist:"]);
     let mut paths: Vec<_> = packages.iter().map(|package| package.path.clone()).collect();
     paths.sort();
     let staging = fixture.root().join("work/.tmp/package");
@@ -67,7 +67,7 @@ def prepare_metadata_for_build_wheel(metadata_directory, config_settings=None):
     let hooks = ["_optional_hooks", "get_requires_for_build_sdist", "get_requires_for_build_wheel"];
     assert_eq!(fixture.hooks()[..3], hooks);
     assert_eq!(fixture.hooks()[3..], ["prepare_metadata_for_build_wheel", "build_sdist"]);
-    assert!(fixture.installed.lock().unwrap().contains(&"requires_for_build_sdist: One>=1".to_owned()));
+    assert!(fixture.installed.lock().contains(&"requires_for_build_sdist: One>=1".to_owned()));
     assert!(!meta.join("stale").exists());
 }
 
@@ -129,7 +129,7 @@ fn wheels_are_built_where_another_interpreter_needs_them() {
     let child = fixture.builder(&[("a", PackageKind::Wheel)]);
     let wanted = BuildRequest { wheel_builder: Some(&child), ..request(PackageKind::Wheel, &[]) };
     assert_eq!(parent.build(wanted).unwrap()[0].file, PackageFile::Wheel);
-    assert_eq!(fixture.installed.lock().unwrap().iter().filter(|step| *step == "prepare").count(), 1);
+    assert_eq!(fixture.installed.lock().iter().filter(|step| *step == "prepare").count(), 1);
 }
 
 #[test]
@@ -148,7 +148,7 @@ fn config_settings_reach_their_hooks_and_the_installer() {
     let builder = fixture.builder(&[("a", PackageKind::Wheel), ("b", PackageKind::Sdist)]);
     builder.build(request(PackageKind::Wheel, &[])).unwrap();
     let sdist = builder.build(request(PackageKind::Sdist, &[])).unwrap().remove(0);
-    assert!(fixture.installed.lock().unwrap().contains(&"requires_for_build_wheel: needs-this".to_owned()));
+    assert!(fixture.installed.lock().contains(&"requires_for_build_wheel: needs-this".to_owned()));
     let settings = [("X", "y"), ("Z", "w")].map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec();
     assert_eq!(sdist.file, PackageFile::Sdist { config_settings: settings });
     assert!(shown(&fixture).contains("wheel with {'X': 'y', 'Z': 'w'}\n"));
@@ -157,11 +157,11 @@ fn config_settings_reach_their_hooks_and_the_installer() {
 #[test]
 fn an_environment_that_must_be_made_anew_is_and_the_build_goes_on() {
     let fixture = BuilderFixture::new(&with_static(), BACKEND);
-    *fixture.stale.lock().unwrap() = 1;
+    *fixture.stale.lock() = 1;
     fixture.build(PackageKind::Sdist).unwrap();
     let steps = ["prepare", "requires:", "recreate because dependencies removed: old", "prepare", "requires:"];
-    assert_eq!(fixture.installed.lock().unwrap()[..5], steps);
-    *fixture.stale.lock().unwrap() = 100;
+    assert_eq!(fixture.installed.lock()[..5], steps);
+    *fixture.stale.lock() = 100;
     let error = fixture.build(PackageKind::Sdist).expect_err("it never fits");
     assert!(matches!(error.downcast_ref::<EnvError>(), Some(EnvError::Recreate(_))));
 }
@@ -180,13 +180,13 @@ fn deps_are_only_for_the_old_kind_of_build() {
         match fixture.build(kind) {
             Ok(_) => {
                 assert!(accepted, "{kind:?}");
-                assert!(fixture.installed.lock().unwrap().contains(&"deps: A>=1".to_owned()));
+                assert!(fixture.installed.lock().contains(&"deps: A>=1".to_owned()));
             }
             Err(error) => {
                 assert!(!accepted, "{kind:?}: {error:#}");
                 let expected = "PEP-517 packaging environment '.pkg' does not support the deps configuration. ";
                 assert!(error.to_string().starts_with(expected), "{error:#}");
-                assert!(fixture.installed.lock().unwrap().is_empty());
+                assert!(fixture.installed.lock().is_empty());
             }
         }
     }

@@ -7,8 +7,10 @@ mod people_use;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use crate::builder::package::staging::Staging;
 use crate::builder::package::{BackendEnv, BuildRequest, PackageBuilder, PackageNeed, PackagingEnvSpec};
@@ -62,7 +64,7 @@ impl Reporter for BuildEvents {
         if let Some(on_event) = &self.on_event {
             on_event(&event);
         }
-        self.events.lock().unwrap().push(event);
+        self.events.lock().push(event);
     }
 }
 
@@ -76,13 +78,13 @@ struct FakeBackendEnv {
 
 impl BackendEnv for FakeBackendEnv {
     fn prepare(&self) -> anyhow::Result<CommandSession> {
-        self.installed.lock().unwrap().push("prepare".to_owned());
+        self.installed.lock().push("prepare".to_owned());
         Ok(self.session.clone())
     }
 
     fn install(&self, requirements: &[String], of_type: &str) -> anyhow::Result<()> {
-        self.installed.lock().unwrap().push(format!("{of_type}: {}", requirements.join(" ")).trim().to_owned());
-        let mut stale = self.stale.lock().unwrap();
+        self.installed.lock().push(format!("{of_type}: {}", requirements.join(" ")).trim().to_owned());
+        let mut stale = self.stale.lock();
         if *stale > 0 {
             *stale -= 1;
             return Err(EnvError::Recreate("dependencies removed: old".to_owned()).into());
@@ -95,7 +97,7 @@ impl BackendEnv for FakeBackendEnv {
     }
 
     fn recreate(&self, reason: &str) -> anyhow::Result<()> {
-        self.installed.lock().unwrap().push(format!("recreate because {reason}"));
+        self.installed.lock().push(format!("recreate because {reason}"));
         Ok(())
     }
 }
@@ -175,7 +177,7 @@ impl BuilderFixture {
 
     /// The run ids of the called hooks.
     fn hooks(&self) -> Vec<String> {
-        let events = self.recorder.events.lock().unwrap();
+        let events = self.recorder.events.lock();
         let hook = |event: &RunEvent| match event {
             RunEvent::CommandStarted { run_id, .. } => Some(run_id.clone()),
             _ => None,
@@ -184,7 +186,7 @@ impl BuilderFixture {
     }
 
     fn messages(&self, wanted: Level) -> Vec<String> {
-        let events = self.recorder.events.lock().unwrap();
+        let events = self.recorder.events.lock();
         let text = |event: &RunEvent| match event {
             RunEvent::Message { level, text, .. } if *level == wanted => Some(text.clone()),
             _ => None,
@@ -247,7 +249,7 @@ fn with_static() -> String {
 
 /// Standard output and error as shown.
 fn shown(fixture: &BuilderFixture) -> String {
-    let events = fixture.recorder.events.lock().unwrap();
+    let events = fixture.recorder.events.lock();
     let bytes = |event: &RunEvent| match event {
         RunEvent::Output { bytes, .. } => Some(String::from_utf8_lossy(bytes).into_owned()),
         _ => None,
