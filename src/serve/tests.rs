@@ -5,6 +5,7 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -23,6 +24,8 @@ use crate::model::service::PortSetting;
 use crate::model::{Command, Deferred, EnvVariables, ServiceSettings};
 use crate::serve::protocol::ServiceDefinition;
 use crate::serve::shim::message::{ShimEvent, ShimTask};
+use crate::serve::supervisor::SupervisorMessage;
+use crate::serve::supervisor::faults::FaultScope;
 
 mod keeping;
 
@@ -58,6 +61,7 @@ struct SupervisorFixture {
     interrupt: Interrupt,
     services: Vec<PreparedService>,
     supervisor: Option<JoinHandle<()>>,
+    messages: Option<Sender<SupervisorMessage>>,
 }
 
 /// A built environment.
@@ -75,6 +79,7 @@ impl SupervisorFixture {
             interrupt: Interrupt::default(),
             services: Vec::new(),
             supervisor: None,
+            messages: None,
         }
     }
 
@@ -176,8 +181,10 @@ impl SupervisorFixture {
         let mark = shim::instance_mark::supervisor(&shim::instance_mark::project(&place.state_dir));
         let forker = shim::forker::ShimForker::start(forker_program(&mark)).unwrap();
         let state_dir = place.state_dir;
+        let (sender, receiver) = channel();
+        self.messages = Some(sender.clone());
         self.supervisor = Some(std::thread::spawn(move || {
-            supervisor::process::serve((listener, lock), forker, mark, state_dir).unwrap()
+            supervisor::process::serve((sender, receiver), (listener, lock), forker, mark, state_dir).unwrap()
         }));
     }
 
@@ -583,14 +590,4 @@ fn an_interrupt_while_services_start_stops_them() {
     let error = fixture.start().map(|_| ()).unwrap_err();
     user.join().unwrap();
     assert!(matches!(error.downcast_ref(), Some(crate::env_error::EnvError::Interrupted)), "{error}");
-}
-
-#[test]
-fn services_of_a_run_outlive_its_interrupt_until_they_are_stopped() {
-    let mut fixture = SupervisorFixture::new().service("a", &[], &noted("a"), by_log);
-    let stack = fixture.start().unwrap();
-    fixture.interrupt.request();
-    assert_eq!(fixture.file("notes"), "a up\n");
-    stack.stop().unwrap();
-    assert_eq!(fixture.file("notes"), "a up\na down\n");
 }

@@ -14,6 +14,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::serve::protocol::{self, ClientRequest, Reply, RequestRefusal};
 use crate::serve::supervisor::SupervisorMessage;
+use crate::serve::supervisor::faults;
 
 /// How many bytes may wait for a slow client before the connection is closed.
 const LARGEST_OUTBOX: usize = 8 * 1024 * 1024;
@@ -126,9 +127,11 @@ pub fn serve(accepted: &Accepted, sender: Sender<SupervisorMessage>, ended: Sync
         partial: Vec::new(),
         line_due: None,
     };
-    thread::Builder::new().name("client".to_owned()).stack_size(STACK).spawn(move || {
-        if talk.sender.send(SupervisorMessage::Connected(id, Arc::clone(&outbox), is_last)).is_ok() {
-            let sender = talk.sender.clone();
+    let thread = thread::Builder::new().name("client".to_owned()).stack_size(STACK);
+    let sender = talk.sender.clone();
+    let failure = move |_| SupervisorMessage::Disconnected(id);
+    faults::spawn(thread, &sender.clone(), failure, move || {
+        if sender.send(SupervisorMessage::Connected(id, Arc::clone(&outbox), is_last)).is_ok() {
             talk.run();
             let _ = sender.send(SupervisorMessage::Disconnected(id));
         }

@@ -6,9 +6,10 @@ use std::thread;
 use crate::event::Level;
 use crate::serve::machine::MachineEvent as Happening;
 use crate::serve::probe::CancellableWait;
+use crate::serve::supervisor::faults;
 use crate::serve::supervisor::file_watcher::FileWatcher;
 use crate::serve::supervisor::service_command;
-use crate::serve::supervisor::{Supervisor, SupervisorMessage};
+use crate::serve::supervisor::{StartReport, Supervisor, SupervisorMessage};
 
 /// The stack of a thread that waits.
 const SMALL_STACK: usize = 256 * 1024;
@@ -24,9 +25,13 @@ impl Supervisor {
             return;
         }
         let work_dir = self.state_dir.parent().unwrap_or(&self.state_dir).to_path_buf();
-        let sender = self.sender.clone();
+        let (generation, sender) = (self.slots[at].generation, self.sender.clone());
         let begun = FileWatcher::of(&patterns, &work_dir).and_then(|mut changes| {
             let (cancel, canceller) = CancellableWait::new().map_err(|error| error.to_string())?;
+            let failure = move |text| {
+                let report = StartReport::Trouble(format!("its files are not watched any more: {text}"));
+                SupervisorMessage::Of { service: at, generation, report }
+            };
             let watch = move || {
                 while let Some(path) = changes.wait(&cancel) {
                     if sender.send(SupervisorMessage::FileChanged(at, path)).is_err() {
@@ -35,7 +40,7 @@ impl Supervisor {
                 }
             };
             let thread = thread::Builder::new().name("files".to_owned()).stack_size(SMALL_STACK);
-            thread.spawn(watch).map_err(|error| error.to_string())?;
+            faults::spawn(thread, &self.sender, failure, watch).map_err(|error| error.to_string())?;
             Ok(canceller)
         });
         match begun {

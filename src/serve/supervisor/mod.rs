@@ -4,6 +4,7 @@
 pub mod accept;
 mod actions;
 pub mod connection;
+pub(in crate::serve) mod faults;
 mod file_changes;
 pub mod file_watcher;
 mod hints;
@@ -50,6 +51,7 @@ use crate::serve::shim::forker::ShimForker;
 use crate::serve::shim::instance_mark;
 use crate::serve::shim::message::ShimEvent;
 use crate::serve::supervisor::connection::Outbox;
+use crate::serve::supervisor::faults::FaultScope;
 use crate::serve::supervisor::probe_thread::ProbeThread;
 use crate::serve::supervisor::service_command::CommandFailure;
 use crate::serve::supervisor::start_service::StartedService;
@@ -92,6 +94,9 @@ pub enum SupervisorMessage {
     ListensAt(PathBuf),
     /// The supervisor was asked to end: how many times, and by whom.
     Signalled(usize, String),
+    /// Has a fault when it is handled.
+    #[cfg(test)]
+    Faulty(FaultScope),
 }
 
 /// A report about one start of a service.
@@ -270,11 +275,11 @@ impl Supervisor {
                 Some(timeout) => receiver.recv_timeout(timeout),
             };
             match message {
-                Ok(message) => self.handle(message),
-                Err(RecvTimeoutError::Timeout) => self.step(Happening::Tick),
+                Ok(message) => self.handle_contained(message),
+                Err(RecvTimeoutError::Timeout) => self.contain(FaultScope::Supervisor, |one| one.step(Happening::Tick)),
                 Err(RecvTimeoutError::Disconnected) => break,
             }
-            self.check_surroundings();
+            self.contain(FaultScope::Supervisor, Self::check_surroundings);
         }
         self.forker.end();
         self.record.close();
@@ -385,6 +390,8 @@ impl Supervisor {
                 }
             }
             SupervisorMessage::Report(event) => self.publish_report(event),
+            #[cfg(test)]
+            SupervisorMessage::Faulty(scope) => panic!("a fault of {scope:?}"),
             SupervisorMessage::Signalled(times, by) => {
                 if !std::mem::replace(&mut self.ending, true) {
                     self.publish_stopping(by);

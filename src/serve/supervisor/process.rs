@@ -80,13 +80,13 @@ fn run(state_dir: PathBuf, user_dir: Option<PathBuf>, mark: String) -> io::Resul
 /// Serves clients until it is no longer needed.
 #[cfg(test)]
 pub(in crate::serve) fn serve(
+    (sender, receiver): (Sender<SupervisorMessage>, Receiver<SupervisorMessage>),
     (listener, lock): (UnixListener, File),
     forker: ShimForker,
     mark: String,
     state_dir: PathBuf,
 ) -> io::Result<()> {
     let claim = ProjectClaim::new(lock, &listener, &state_dir);
-    let (sender, receiver) = channel();
     let reporter = Arc::new(EventSender(Mutex::new(sender.clone())));
     let user_dir = None;
     serve_with(&receiver, listener, SupervisorParts { state_dir, user_dir, claim, forker, mark, sender, reporter })

@@ -11,6 +11,7 @@ use crate::serve::protocol::{
     ClientOperation, ClientRequest, ELSEWHERE, HelloReply, LogPassage, Reply, ReplyBody, RequestRefusal, UpRequest,
     UpResult, VERSION,
 };
+use crate::serve::supervisor::faults;
 use crate::serve::supervisor::pending::{PendingKind, PendingRequest};
 use crate::serve::supervisor::{Supervisor, SupervisorMessage};
 
@@ -184,7 +185,9 @@ impl Supervisor {
             });
             let _ = sender.send(SupervisorMessage::Found(connection, id, answer));
         };
-        if let Err(error) = std::thread::Builder::new().name("log".to_owned()).stack_size(SMALL_STACK).spawn(read) {
+        let failure = move |text| SupervisorMessage::Found(connection, id, Err(RequestRefusal::new("internal", text)));
+        let thread = std::thread::Builder::new().name("log".to_owned()).stack_size(SMALL_STACK);
+        if let Err(error) = faults::spawn(thread, &self.sender, failure, read) {
             let error = RequestRefusal::new("unknown", format!("cannot start a thread to read the log: {error}"));
             self.send(connection, &Reply::Refusal { id, error });
         }

@@ -2,6 +2,7 @@
 //! own.
 
 use std::sync::Arc;
+use std::sync::mpsc::Sender;
 use std::thread;
 
 use parking_lot::Mutex;
@@ -12,6 +13,7 @@ use crate::error::ConfigError;
 use crate::execute::interrupt::Interrupt;
 use crate::execute::process::ProcessGrouping;
 use crate::execute::session::{CommandOutcome, CommandSession};
+use crate::exit_code;
 use crate::model::environment::CommandLists;
 use crate::model::{Command, Deferred, ExitRule};
 use crate::serve::fields::{self, ServiceInstance, ServiceInstances};
@@ -19,6 +21,7 @@ use crate::serve::machine::MachineEvent as Happening;
 use crate::serve::prepared_definition::PreparedDefinition;
 use crate::serve::protocol::ServiceDefinition;
 use crate::serve::shim::instance_mark;
+use crate::serve::supervisor::faults;
 use crate::serve::supervisor::log::{self, LAST_LINES, TAIL};
 use crate::serve::supervisor::{StartReport, Supervisor, SupervisorMessage};
 
@@ -114,7 +117,9 @@ pub fn prepare(supervisor: &mut Supervisor, at: usize) -> Option<Happening> {
         Err(error) => Some(Happening::PrepareFailed(at, format!("cannot run `commands_pre`: {error}"))),
         Ok(work) => {
             let sender = supervisor.sender.clone();
-            let begun = spawn_thread(move || {
+            let failure =
+                move |text| SupervisorMessage::Prepared(at, Err(CommandFailure { text, last_lines: Vec::new() }));
+            let begun = spawn_thread(&sender.clone(), failure, move || {
                 let _ = sender.send(SupervisorMessage::Prepared(at, work.run("commands_pre", commands)));
             });
             begun.err().map(|text| Happening::PrepareFailed(at, format!("cannot run `commands_pre`: {text}")))
@@ -135,7 +140,8 @@ pub fn finish(supervisor: &mut Supervisor, at: usize) -> Option<Happening> {
         Ok(work) => {
             let sender = supervisor.sender.clone();
             let reporter = supervisor.reporter.clone();
-            let begun = spawn_thread(move || {
+            let failure = move |_| SupervisorMessage::Finished(at);
+            let begun = spawn_thread(&sender.clone(), failure, move || {
                 let name = work.prepared.name().to_owned();
                 if let Err(failure) = work.run("commands_post", commands) {
                     reporter.warning(&name, failure.text);
@@ -160,7 +166,8 @@ pub fn rebuild(supervisor: &mut Supervisor, at: usize) -> Result<(), String> {
     let command = Command::from_words(crate::python_text::shlex::words(&text));
     let work = ServiceCommand::new(supervisor, at).map_err(|error| format!("cannot run `watch_command`: {error}"))?;
     let sender = supervisor.sender.clone();
-    spawn_thread(move || {
+    let failure = move |text| SupervisorMessage::Rebuilt(at, Err(text));
+    spawn_thread(&sender.clone(), failure, move || {
         let _ = sender.send(SupervisorMessage::Rebuilt(
             at,
             work.run("watch_command", vec![command]).map_err(|failure| failure.text),
@@ -176,7 +183,9 @@ pub fn start_job(supervisor: &mut Supervisor, at: usize) -> Option<Happening> {
     };
     let sender = supervisor.sender.clone();
     let generation = supervisor.slots[at].generation;
-    let begun = spawn_thread(move || {
+    let ended = move |code| SupervisorMessage::Of { service: at, generation, report: StartReport::JobEnded(code) };
+    let failure = move |_| ended(exit_code::FAILED);
+    let begun = spawn_thread(&sender.clone(), failure, move || {
         let run = || -> Result<i32, EnvError> {
             let definition = &work.prepared.definition;
             fs_err::create_dir_all(&definition.cwd)?;
@@ -196,14 +205,18 @@ pub fn start_job(supervisor: &mut Supervisor, at: usize) -> Option<Happening> {
             let reporter = &*work.session.reporter;
             error.report(reporter, work.prepared.name()).code.max(1)
         });
-        let _ = sender.send(SupervisorMessage::Of { service: at, generation, report: StartReport::JobEnded(code) });
+        let _ = sender.send(ended(code));
     });
     Some(begun.map_or_else(|text| Happening::StartFailed(at, text), |()| Happening::Started(at)))
 }
 
-fn spawn_thread(work: impl FnOnce() + Send + 'static) -> Result<(), String> {
-    let begun = thread::Builder::new().name("commands".to_owned()).spawn(work);
-    begun.map(drop).map_err(|error| format!("cannot start a thread for it: {error}"))
+fn spawn_thread(
+    sender: &Sender<SupervisorMessage>,
+    failure: impl FnOnce(String) -> SupervisorMessage + Send + 'static,
+    work: impl FnOnce() + Send + 'static,
+) -> Result<(), String> {
+    let thread = thread::Builder::new().name("commands".to_owned());
+    faults::spawn(thread, sender, failure, work).map_err(|error| format!("cannot start a thread for it: {error}"))
 }
 
 /// The words of a command with their fields filled in: split first, so that a value with spaces stays one

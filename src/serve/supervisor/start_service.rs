@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
+use std::sync::mpsc::Sender;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,9 +15,12 @@ use crate::model::service::{ALIVE_PATIENCE, signal_number};
 use crate::serve::fields;
 use crate::serve::machine::MachineEvent as Happening;
 use crate::serve::ports::{self, PortRegistry};
-use crate::serve::probe::{CancellableWait, LastObservation, ProbeContext, ProbedService, ReadinessQuestion};
+use crate::serve::probe::{
+    CancellableWait, LastObservation, ProbeContext, ProbeResult, ProbedService, ReadinessQuestion,
+};
 use crate::serve::shim::instance_mark;
 use crate::serve::shim::message::{ShimRequest, ShimTask};
+use crate::serve::supervisor::faults;
 use crate::serve::supervisor::log::ServiceLog;
 use crate::serve::supervisor::output_watch::{AwaitedLine, OutputWatch};
 use crate::serve::supervisor::probe_thread::ProbeThread;
@@ -141,7 +145,11 @@ fn launch(supervisor: &mut Supervisor, at: usize, plan: StartPlan) -> Result<Sta
         wanted: plan.wanted,
         sender: supervisor.sender.clone(),
     };
-    spawn_thread("watch", move || watch.run(pipes.output, pipes.events))?;
+    let (generation, sender) = (slot.generation, supervisor.sender.clone());
+    // Its shim ends the service when nothing reads its events any more.
+    let failure =
+        move |text| SupervisorMessage::Of { service: at, generation, report: StartReport::ShimEnded(vec![text]) };
+    spawn_thread("watch", &sender, failure, move || watch.run(pipes.output, pipes.events))?;
     Ok(StartedService { requests: pipes.requests, question: plan.question, log: position, processes: None })
 }
 
@@ -160,9 +168,11 @@ pub fn probe(supervisor: &mut Supervisor, at: usize) -> Option<Happening> {
     let (patience, seen) = (service.probe_timeout.unwrap_or(service.ready_timeout), slot.waiting.seen.clone());
     let begun = CancellableWait::new().map_err(|error| error.to_string()).and_then(|(cancel, canceller)| {
         slot.asking = Some(canceller);
-        spawn_thread("probe", move || {
-            let report = StartReport::Answered(question.probe(&ProbeContext { cancel, patience, seen }, subject));
-            let _ = sender.send(SupervisorMessage::Of { service: at, generation, report });
+        let answer =
+            move |result| SupervisorMessage::Of { service: at, generation, report: StartReport::Answered(result) };
+        let failure = move |text| answer(ProbeResult::Never(text));
+        spawn_thread("probe", &sender.clone(), failure, move || {
+            let _ = sender.send(answer(question.probe(&ProbeContext { cancel, patience, seen }, subject)));
         })
     });
     begun.err().map(|text| Happening::ProbeImpossible(at, text))
@@ -178,7 +188,11 @@ pub fn check_alive(supervisor: &mut Supervisor, at: usize) {
         let (cancel, canceller) = CancellableWait::new().map_err(|error| error.to_string())?;
         let asking = ProbeContext { cancel, patience, seen: waiting.seen.clone() };
         (slot.asking, slot.waiting) = (Some(canceller), waiting);
-        spawn_thread("alive", move || {
+        let failure = move |text| {
+            let report = StartReport::Trouble(format!("its `alive` probe has ended: {text}"));
+            SupervisorMessage::Of { service: at, generation, report }
+        };
+        spawn_thread("alive", &sender.clone(), failure, move || {
             question.probe_until_cancelled(&asking, |alive| {
                 let report = StartReport::Alive(alive);
                 sender.send(SupervisorMessage::Of { service: at, generation, report }).is_ok()
@@ -256,7 +270,8 @@ pub fn find_another_port(supervisor: &mut Supervisor, at: usize) -> bool {
         supervisor.slots[at].asking = Some(canceller);
         let patience = service.probe_timeout.unwrap_or(ALIVE_PATIENCE);
         let asking = ProbeContext { cancel, patience, seen: LastObservation::default() };
-        spawn_thread("adopt", move || {
+        let failure = move |_| SupervisorMessage::Looked(at, false);
+        spawn_thread("adopt", &sender.clone(), failure, move || {
             let _ = sender.send(SupervisorMessage::Looked(at, question.probe_once(&asking)));
         })?;
         Ok(true)
@@ -265,11 +280,12 @@ pub fn find_another_port(supervisor: &mut Supervisor, at: usize) -> bool {
     begun.unwrap_or(false)
 }
 
-fn spawn_thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), String> {
-    thread::Builder::new()
-        .name(name.to_owned())
-        .stack_size(SMALL_STACK)
-        .spawn(work)
-        .map(drop)
-        .map_err(|error| format!("cannot start a thread for it: {error}"))
+fn spawn_thread(
+    name: &str,
+    sender: &Sender<SupervisorMessage>,
+    failure: impl FnOnce(String) -> SupervisorMessage + Send + 'static,
+    work: impl FnOnce() + Send + 'static,
+) -> Result<(), String> {
+    let thread = thread::Builder::new().name(name.to_owned()).stack_size(SMALL_STACK);
+    faults::spawn(thread, sender, failure, work).map_err(|error| format!("cannot start a thread for it: {error}"))
 }

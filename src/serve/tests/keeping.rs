@@ -1,4 +1,4 @@
-//! Tests the `alive` probe, and services that envo did not start.
+//! Tests what happens to running services: the `alive` probe, interrupts, faults, and services that envo did not start.
 
 use std::net::TcpListener;
 
@@ -218,4 +218,29 @@ fn everything_a_service_writes_is_in_its_log() {
 #[test]
 fn no_services_are_ready_at_once() {
     SupervisorFixture::new().start().unwrap().stop().unwrap();
+}
+
+#[test]
+fn a_fault_ends_its_service_and_nothing_else() {
+    let mut fixture =
+        SupervisorFixture::new().service("a", &[], &noted("a"), by_log).service("b", &[], &noted("b"), by_log);
+    let stack = fixture.start().unwrap();
+    let messages = fixture.messages.clone().unwrap();
+    for scope in [FaultScope::Supervisor, FaultScope::Connection(99), FaultScope::Service(0)] {
+        messages.send(SupervisorMessage::Faulty(scope)).unwrap();
+    }
+    drop(stack.stop());
+    let mut notes: Vec<String> = fixture.file("notes").lines().map(str::to_owned).collect();
+    notes.sort_unstable();
+    assert_eq!(notes, ["a up", "b down", "b up"], "`a` was killed, and `b` was stopped as usual");
+}
+
+#[test]
+fn services_of_a_run_outlive_its_interrupt_until_they_are_stopped() {
+    let mut fixture = SupervisorFixture::new().service("a", &[], &noted("a"), by_log);
+    let stack = fixture.start().unwrap();
+    fixture.interrupt.request();
+    assert_eq!(fixture.file("notes"), "a up\n");
+    stack.stop().unwrap();
+    assert_eq!(fixture.file("notes"), "a up\na down\n");
 }
