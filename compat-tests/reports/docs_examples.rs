@@ -85,6 +85,83 @@ fn console_blocks_show_what_happens() {
 }
 
 #[test]
+fn configurations_on_the_pages_about_other_tools_have_no_mistakes() {
+    let block = Regex::new(r"(?s)```ini\n(.*?)```").expect("the pattern is valid");
+    let mut count = 0;
+    for page in pages().iter().filter(|page| page.file_name().unwrap().to_string_lossy().starts_with("from-")) {
+        let text = fs::read_to_string(page).expect("the page is there");
+        for found in block.captures_iter(&text) {
+            let project = Project::new().ini(&found[1]);
+            let outcome = project.run(["config", "--check"]);
+            assert_eq!(outcome.stdout, "no problems found\n", "{}:\n{}{}", page.display(), &found[1], outcome.stderr);
+            project.run(["list"]).succeeds();
+            count += 1;
+        }
+    }
+    assert!(count > 4, "{count}");
+}
+
+#[test]
+fn the_recording_of_the_first_page_shows_what_the_program_prints() {
+    let picture = include_str!("../../docs/assets/demo.svg");
+    let description = picture.split("<desc>").nth(1).and_then(|rest| rest.split("</desc>").next());
+    let text = description.expect("it has a description").replace("&gt;", ">").replace("&amp;", "&");
+    let shown = text.strip_prefix("$ envo run\n").expect("the command is its first line");
+    assert!(!picture.contains("href") && !picture.contains("url("), "it loads nothing");
+    let printed = Project::fixture("demo").run_merged(["run"]).stdout;
+    assert!(
+        pattern(shown).is_match(&printed),
+        "`.ci/recording` writes it again; it shows\n{shown}\nbut it is\n{printed}"
+    );
+}
+
+#[test]
+fn problem_matchers_find_file_line_and_message() {
+    let matchers: serde_json::Value =
+        serde_json::from_str(include_str!("../../.github/actions/setup-envo/problems.json")).expect("it is JSON");
+    for (owner, lines, expected) in [
+        (
+            "envo-lint",
+            &["src/a.py:3:7: F401 `os` imported but unused"][..],
+            &["src/a.py", "3", "`os` imported but unused"][..],
+        ),
+        (
+            "envo-lint",
+            &["src/a.py:3: error: Incompatible types  [assignment]"],
+            &["src/a.py", "3", "Incompatible types  [assignment]"],
+        ),
+        ("envo-pytest", &["tests/test_a.py:12: AssertionError"], &["tests/test_a.py", "12", "AssertionError"]),
+        (
+            "envo-traceback",
+            &["  File \"app/main.py\", line 5, in load", "    return 1 / 0", "ZeroDivisionError: division by zero"],
+            &["app/main.py", "5", "ZeroDivisionError: division by zero"],
+        ),
+        (
+            "envo-check",
+            &["error: unknown key `serv` in `[testenv:a]`", "  --> tox.ini:3:1"],
+            &["tox.ini", "3", "unknown key `serv` in `[testenv:a]`"],
+        ),
+    ] {
+        let all = matchers["problemMatcher"].as_array().expect("a list");
+        let matcher = all.iter().find(|matcher| matcher["owner"] == owner).expect("it exists");
+        let patterns = matcher["pattern"].as_array().expect("a list");
+        assert_eq!(patterns.len(), lines.len(), "{owner}");
+        let mut found = std::collections::HashMap::new();
+        for (pattern, line) in patterns.iter().zip(lines) {
+            let regex = Regex::new(pattern["regexp"].as_str().expect("a text")).expect("a pattern");
+            let groups = regex.captures(line).unwrap_or_else(|| panic!("{owner}: {line}"));
+            for part in ["file", "line", "message"] {
+                if let Some(group) = pattern[part].as_u64() {
+                    found.insert(part, groups[usize::try_from(group).expect("small")].to_owned());
+                }
+            }
+        }
+        let found: Vec<&str> = ["file", "line", "message"].iter().map(|part| found[part].as_str()).collect();
+        assert_eq!(found, expected, "{owner}");
+    }
+}
+
+#[test]
 fn links_between_pages_lead_somewhere() {
     let link = Regex::new(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)").expect("the pattern is valid");
     for page in pages() {
