@@ -163,6 +163,25 @@ pub fn repr(value: &Value) -> String {
     }
 }
 
+/// Longer words are cut in messages: names of thousands of characters would hide what is said of them.
+const LONGEST_WORD: usize = 300;
+
+/// The text with the middle of overlong words left out.
+pub fn shortened(text: &str) -> Cow<'_, str> {
+    if text.len() <= LONGEST_WORD || text.split_whitespace().all(|word| word.chars().count() <= LONGEST_WORD) {
+        return Cow::Borrowed(text);
+    }
+    let words = text.split_inclusive(char::is_whitespace).map(|word| {
+        let characters: Vec<char> = word.chars().collect();
+        if characters.len() <= LONGEST_WORD {
+            return word.to_owned();
+        }
+        let (start, end) = (&characters[..100], &characters[characters.len() - 40..]);
+        start.iter().chain(&['…']).chain(end).collect()
+    });
+    Cow::Owned(words.collect())
+}
+
 /// A text as Python's `repr` writes it: single quotes unless only single quotes are inside.
 pub fn python_repr(text: &str) -> String {
     let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };

@@ -188,7 +188,7 @@ fn dispatch(options: &Options) -> anyhow::Result<i32> {
 
 /// Prints a hint to standard error.
 fn plain_hint(hint: &str) {
-    plain::error(&format!("help: {hint}\n"));
+    plain::error(&format!("help: {}\n", frame::shown(hint)));
 }
 
 /// Shows the error in tox's words and, on standard error, what envo knows besides. What tox does not foresee ends it with
@@ -213,7 +213,7 @@ fn show_config_error(error: &ConfigError, options: &Options, reporter: &dyn Repo
 /// Where the error stands and what would help.
 fn details(error: &ConfigError, options: &Options) -> String {
     if error.location.is_none() && error.trail.is_empty() {
-        return error.hints.iter().map(|hint| format!("help: {}\n", plain_text(hint))).collect();
+        return error.hints.iter().map(|hint| format!("help: {}\n", frame::shown(hint))).collect();
     }
     let frame = frame::with_source(error, options.colored);
     // On a terminal the message stands right above already, and on standard error if it went there too.

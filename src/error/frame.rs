@@ -5,7 +5,7 @@ use rustix::termios::isatty;
 use crate::bounded;
 use crate::color::{BLUE, BRIGHT, CYAN, RED, RESET_ALL, YELLOW};
 use crate::error::{ConfigError, Location};
-use crate::python_text::{escaped, misleads, plain};
+use crate::python_text::{escaped, misleads, plain, shortened};
 
 /// Formats the error with the lines of its file, and after it further errors. Ends with a line end.
 pub fn with_source(error: &ConfigError, colored: bool) -> String {
@@ -25,7 +25,7 @@ pub fn below_words(error: &ConfigError, colored: bool) -> String {
 
 /// The parts of a formatted error other than its message.
 pub fn without_headline<'a>(drawn: &'a str, message: &str) -> &'a str {
-    let message = plain(message);
+    let message = shown(message);
     match drawn.find(&*message) {
         Some(at) => drawn[at + message.len()..].trim_start_matches('\n'),
         None => drawn,
@@ -54,7 +54,7 @@ pub fn over_line(error: &ConfigError, line_text: Option<&str>, colored: bool) ->
     let paint = |code: &str, text: &str| {
         if colored { format!("{BRIGHT}{code}{text}{RESET_ALL}") } else { text.to_owned() }
     };
-    let mut result = format!("{}: {}\n", paint(RED, "error"), plain(&error.message));
+    let mut result = format!("{}: {}\n", paint(RED, "error"), shown(&error.message));
     let margin = error.location.as_ref().map_or(1, |location| location.line.to_string().len());
     if let Some(location) = &error.location {
         let Location { file, line, column, .. } = location.as_ref();
@@ -73,17 +73,23 @@ pub fn over_line(error: &ConfigError, line_text: Option<&str>, colored: bool) ->
         }
     }
     if !error.trail.is_empty() {
-        let trail = escaped(&error.trail.join(" → "));
+        let trail = shortened(&error.trail.join(" → ")).into_owned();
+        let trail = escaped(&trail);
         result.push_str(&format!("{} {} while resolving {trail}\n", " ".repeat(margin), paint(BLUE, "=")));
     }
     for hint in &error.hints {
-        result.push_str(&format!("{}: {}\n", paint(CYAN, "help"), plain(hint)));
+        result.push_str(&format!("{}: {}\n", paint(CYAN, "help"), shown(hint)));
     }
     result
 }
 
+/// The text as people see it: without what would control a terminal, and without the middle of overlong words.
+pub fn shown(text: &str) -> String {
+    plain(&shortened(text)).into_owned()
+}
+
 /// The maximum number of characters shown of a line.
-const LONGEST: usize = 1_000;
+const LONGEST: usize = 300;
 
 /// The line of an error, and below it the line with the marker. Tabs stay tabs, so that both align.
 fn marked_line(line: &str, location: &Location) -> (String, String) {
@@ -135,6 +141,19 @@ mod tests {
             "error: bad\n --> tox.ini:1:99\n  |\n1 | äx\n  |   ^\n"
         );
         assert_eq!(frame(&ConfigError::fail("bad"), Some("x"), false), "error: bad\n");
+    }
+
+    #[test]
+    fn long_names_are_cut_wherever_they_are_shown() {
+        let name = "n".repeat(5_000);
+        let mut error =
+            ConfigError::fail(format!("no `{name}` here")).hint(format!("remove `{name}`")).at(at(1, 1, 5_000));
+        error.trail = vec![format!("{name}.deps")];
+        let drawn = frame(&error, Some(&name), false);
+        assert!(drawn.starts_with("error: no `nnn") && drawn.contains("n` here\n"), "{drawn}");
+        assert!(drawn.contains("n.deps\n") && drawn.contains("nnn…nnn"), "{drawn}");
+        assert!(drawn.lines().all(|line| line.chars().count() < 320), "{drawn}");
+        assert!(!without_headline(&drawn, &error.message).contains("here"));
     }
 
     #[test]

@@ -111,7 +111,7 @@ const IMAGES: &[KnownProgram] = &[
     },
     KnownProgram {
         names: &["mongo", "mongodb", "mongodb-community-server"],
-        package: "mongodb-org (MongoDB's own packages)",
+        package: "mongodb-org, from MongoDB's own repository (https://www.mongodb.com/docs/manual/installation)",
         programs: &["mongod"],
         folders: &[],
         ports: &[("mongo", 27017)],
@@ -124,7 +124,7 @@ const IMAGES: &[KnownProgram] = &[
         own: &[("--bind_ip", true), ("--bind_ip_all", false), ("--port", true), ("--dbpath", true), ("--fork", false)],
         lacks: &[(
             "MONGO_INITDB_ROOT_USERNAME",
-            "the user is not created: the server accepts connections without a password",
+            "the user is not created and no password is needed: remove both from the URLs of its clients",
         )],
     },
     KnownProgram {
@@ -167,7 +167,7 @@ const IMAGES: &[KnownProgram] = &[
     },
     KnownProgram {
         names: &["minio"],
-        package: "minio (from min.io)",
+        package: "minio, a single binary (https://min.io/download)",
         programs: &["minio"],
         folders: &[],
         ports: &[("http", 9000), ("console", 9001)],

@@ -193,14 +193,35 @@ fn databases_are_made_as_their_images_make_them() {
 }
 
 #[test]
+fn programs_of_the_project_are_allowed_beside_those_of_a_runtime() {
+    let dockerfile = "FROM ruby:3.3\nWORKDIR /rails\nRUN bundle install\nENTRYPOINT [\"/rails/bin/docker-entrypoint\"]\n\
+                      CMD [\"./bin/rails\", \"server\", \"-b\", \"0.0.0.0\"]\n";
+    let source = "services: {web: {build: ., ports: ['3000:3000']}, puma: {build: ., entrypoint: bundle exec puma}, \
+                  sh: {build: ., entrypoint: sh -c 'rake x && puma'}, rails: {build: ., entrypoint: ./bin/rails server}}";
+    let imported =
+        translate(source, &[("Dockerfile", dockerfile), ("bin/docker-entrypoint", "#!/bin/sh\nexec \"$@\"\n")]);
+    assert!(section(&imported, "web").contains("allowlist_externals = sh\n"), "{}", imported.text());
+    assert!(section(&imported, "rails").contains("allowlist_externals = ./bin/rails\n"), "{}", imported.text());
+    assert!(!section(&imported, "puma").contains("allowlist_externals"), "{}", imported.text());
+    assert!(section(&imported, "sh").contains("allowlist_externals = sh\n"), "{}", imported.text());
+}
+
+#[test]
 fn programs_that_are_not_there_are_said() {
-    for (image, program) in [("mongo:7", "mongod"), ("minio/minio", "minio")] {
+    for (image, program, package) in [
+        (
+            "mongo:7",
+            "mongod",
+            "mongodb-org, from MongoDB's own repository (https://www.mongodb.com/docs/manual/installation)",
+        ),
+        ("minio/minio", "minio", "minio, a single binary (https://min.io/download)"),
+    ] {
         let imported = translate(
             &format!("services: {{s: {{image: '{image}', command: ''}}, t: {{image: redis, depends_on: [s]}}}}"),
             &[],
         );
         assert!(
-            notes(&imported).contains(&format!("s: `{program}` is not installed on this machine: install ")),
+            notes(&imported).contains(&format!("s: `{program}` is not installed on this machine: install {package}")),
             "{:?}",
             imported.notes
         );

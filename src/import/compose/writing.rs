@@ -12,6 +12,9 @@ use super::values::{get, seconds, text, texts};
 use crate::import::fields::{settled, template};
 use crate::import::section::{ImportedSection, distribution, is_pythons, program, words_line};
 
+/// Programs that a runtime other than Python brings.
+const OF_RUNTIMES: [&str; 10] = ["node", "npm", "npx", "yarn", "pnpm", "ruby", "bundle", "gem", "go", "cargo"];
+
 /// The section, with notes on what it cannot say.
 pub fn section(draft: &mut ServiceDraft<'_>, context: &ComposeContext<'_>, notes: &mut ImportNotes) -> ImportedSection {
     let mut section = ImportedSection::new(&draft.name);
@@ -134,10 +137,14 @@ fn runtime(
             _ => section.comment(format!("The image has version {version}: `{language}@{version}` asks for it.")),
         }
     }
-    if is_python {
-        for name in programs.iter().filter(|program| !is_pythons(program) && !program.is_empty()) {
-            section.add("allowlist_externals", name);
-        }
+    let is_external = |program: &str| match runtimes.as_slice() {
+        [] => false,
+        _ if is_python => !is_pythons(program),
+        // What is neither a path nor on this machine comes from packages.
+        _ => !OF_RUNTIMES.contains(&program) && (program.contains('/') || (context.files.has_program)(program, &[])),
+    };
+    for name in programs.iter().filter(|program| !program.is_empty() && is_external(program)) {
+        section.add("allowlist_externals", name);
     }
     found.deps.iter().for_each(|line| section.add("deps", line));
     // What the requirements have is not named again.
