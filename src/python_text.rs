@@ -8,7 +8,6 @@ pub mod quote;
 pub mod shlex;
 
 use std::borrow::Cow;
-use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt as _;
 use std::sync::LazyLock;
 
@@ -222,18 +221,17 @@ pub fn value_repr(value: &serde_json::Value) -> String {
     }
 }
 
-/// Writes characters beyond ASCII as `\uXXXX`, in two halves where one does not suffice.
-pub fn write_ascii<W: ?Sized + Write>(writer: &mut W, text: &str) -> io::Result<()> {
+/// JSON in ASCII: characters beyond it become `\uXXXX`, in two halves where one does not suffice.
+pub fn ascii_json(text: &str) -> String {
+    let mut result = String::with_capacity(text.len());
     for character in text.chars() {
         if character.is_ascii() {
-            writer.write_all(&[character as u8])?;
-            continue;
-        }
-        for unit in character.encode_utf16(&mut [0; 2]) {
-            write!(writer, "\\u{unit:04x}")?;
+            result.push(character);
+        } else {
+            result.extend(character.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")));
         }
     }
-    Ok(())
+    result
 }
 
 /// Python's message for bytes that are not UTF-8.

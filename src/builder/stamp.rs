@@ -2,15 +2,14 @@
 //! that tox and envo can alternate on one folder. A section is recorded after its work is finished and the file is
 //! replaced in one step, so an interrupted build never counts as finished.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::bounded;
-use crate::python_text::write_ascii;
+use crate::python_text::ascii_json;
 
 /// tox's sections, named after its classes.
 pub mod section {
@@ -134,62 +133,11 @@ impl Stamp {
             .suffix(UNFINISHED)
             .tempfile_in(folder)
             .with_context(context)?;
-        file.write_all(&self.to_json().with_context(context)?).with_context(context)?;
+        // As Python's `json.dumps(…, indent=2)`: tox reads the file in the locale's encoding.
+        let text = serde_json::to_string_pretty(&self.content).with_context(context)?;
+        file.write_all(ascii_json(&text).as_bytes()).with_context(context)?;
         file.persist(&self.path).with_context(context)?;
         Ok(())
-    }
-
-    fn to_json(&self) -> Result<Vec<u8>> {
-        let mut text = Vec::new();
-        let formatter = PythonJson(serde_json::ser::PrettyFormatter::with_indent(b"  "));
-        self.content.serialize(&mut serde_json::Serializer::with_formatter(&mut text, formatter))?;
-        Ok(text)
-    }
-}
-
-/// Writes as Python's `json.dumps(…, indent=2)` does: tox reads the file in the locale's encoding, so that everything
-/// beyond ASCII has to be escaped.
-struct PythonJson<'a>(serde_json::ser::PrettyFormatter<'a>);
-
-impl serde_json::ser::Formatter for PythonJson<'_> {
-    fn begin_array<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        self.0.begin_array(writer)
-    }
-
-    fn end_array<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        self.0.end_array(writer)
-    }
-
-    fn begin_array_value<W: ?Sized + Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
-        self.0.begin_array_value(writer, first)
-    }
-
-    fn end_array_value<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        self.0.end_array_value(writer)
-    }
-
-    fn begin_object<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        self.0.begin_object(writer)
-    }
-
-    fn end_object<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        self.0.end_object(writer)
-    }
-
-    fn begin_object_key<W: ?Sized + Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
-        self.0.begin_object_key(writer, first)
-    }
-
-    fn begin_object_value<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        self.0.begin_object_value(writer)
-    }
-
-    fn end_object_value<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        self.0.end_object_value(writer)
-    }
-
-    fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
-        write_ascii(writer, fragment)
     }
 }
 

@@ -3,8 +3,9 @@
 
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
+use crate::python_text::path::normalized;
 use crate::scratch;
 
 /// The file's name, below the project's root.
@@ -51,21 +52,6 @@ fn target(file: &Path) -> Option<PathBuf> {
     io::Read::read_to_string(&mut opened, &mut text).ok()?;
     let text = text.strip_suffix('\n').unwrap_or(&text);
     Some(normalized(&file.parent()?.join(text)))
-}
-
-/// Python's `os.path.normpath` for absolute paths: resolves `.` and `..` in the text.
-fn normalized(path: &Path) -> PathBuf {
-    let mut result = PathBuf::new();
-    for component in path.components() {
-        match component {
-            Component::CurDir => {}
-            Component::ParentDir => {
-                result.pop();
-            }
-            other => result.push(other),
-        }
-    }
-    result
 }
 
 #[cfg(test)]

@@ -10,12 +10,13 @@ use toml::{Table, Value};
 use crate::bounded;
 use crate::digest::sha256;
 use crate::error::ConfigError;
+use crate::install::groups::python_type;
 use crate::model::EnvVariables;
 use crate::model::pep508::evaluate::MarkerEnvironment;
 use crate::model::pep508::{Marker, Requirement, canonical_name};
+use crate::python_text::ascii_json;
 use crate::python_text::path;
 use crate::python_text::python_repr;
-use crate::python_text::write_ascii;
 
 /// A lock file and the part of it that an environment uses.
 #[derive(Debug, Clone, Copy)]
@@ -223,9 +224,7 @@ pub fn referenced_hash(lines: &[String], variables: &EnvVariables) -> Result<Opt
     let quoted = |text: &String| serde_json::Value::String(text.clone()).to_string();
     let entries = referenced.iter().map(|(name, value)| format!("{}: {}", quoted(name), quoted(value)));
     let text = format!("{{{}}}", entries.collect::<Vec<_>>().join(", "));
-    let mut ascii = Vec::with_capacity(text.len());
-    write_ascii(&mut ascii, &text).map_err(|error| ConfigError::fail(error.to_string()))?;
-    Ok(Some(sha256(&ascii)))
+    Ok(Some(sha256(ascii_json(&text).as_bytes())))
 }
 
 /// The parts of a lock file that affect an installation.
@@ -399,16 +398,7 @@ fn required<'a, T>(table: &'a Table, key: &str, kind: PylockValueKind<'a, T>) ->
 }
 
 fn unexpected(value: &Value, expected: &str, place: &str) -> PylockError {
-    let found = match value {
-        Value::String(_) => "str",
-        Value::Integer(_) => "int",
-        Value::Float(_) => "float",
-        Value::Boolean(_) => "bool",
-        Value::Datetime(_) => "datetime",
-        Value::Array(_) => "list",
-        Value::Table(_) => "dict",
-    };
-    PylockError::new(format!("Unexpected type {found} (expected {expected})"), place)
+    PylockError::new(format!("Unexpected type {} (expected {expected})", python_type(value)), place)
 }
 
 fn parsed<T: FromStr<Err: std::fmt::Display>>(written: &str, place: &str) -> CheckedPylock<T> {

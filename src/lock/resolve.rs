@@ -11,11 +11,12 @@ use crate::execute::process::{self, ChildInput, ChildOutput, Spawn};
 use crate::install::uv_lock::UvLockCommand;
 use crate::lock::origins;
 use crate::lock::prune::{LockPlatform, without_useless_wheels};
-use crate::lockfile::document::{LockDocument, LockedPackage, LockedSource, plain};
+use crate::lockfile::document::{LockDocument, LockedPackage, LockedSource};
 use crate::lockfile::error::LockError;
 use crate::lockfile::inputs::{LockInputs, without_credentials};
 use crate::lockfile::target::LockTarget;
 use crate::model::{EnvVariables, ProjectSettings};
+use crate::python_text::path::normalized;
 use crate::scratch::Scratch;
 
 /// PEP 751 allows no other name, and resolvers require it.
@@ -249,7 +250,7 @@ impl LockRequest<'_> {
         if let Some(own) = &self.inputs.asked_of {
             let locks = &self.project.lock_dir;
             document.packages.retain(|package| {
-                !matches!(&package.source, Some(LockedSource::Directory { path, .. }) if plain(&locks.join(path)) == plain(own))
+                !matches!(&package.source, Some(LockedSource::Directory { path, .. }) if normalized(&locks.join(path)) == normalized(own))
             });
         }
         let indexes = match &self.resolver {

@@ -5,13 +5,14 @@
 //! <https://packaging.python.org/en/latest/specifications/pylock-toml/>
 
 use std::collections::BTreeMap;
-use std::path::{Component, Path, PathBuf};
+use std::path::Path;
 
 use percent_encoding::percent_decode_str;
 use toml::{Table, Value};
 
 use crate::bounded;
 use crate::lockfile::error::{LockError, conflict_marker};
+use crate::python_text::path::{normalized, relative};
 
 /// The lock of one environment.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -271,29 +272,7 @@ fn local_path(url: &str) -> Option<String> {
 }
 
 fn relocated(path: &str, from: &Path, to: &Path) -> String {
-    let absolute = plain(&from.join(path));
-    let to = plain(to);
-    let shared = absolute.components().zip(to.components()).take_while(|(one, other)| one == other).count();
-    let up = to.components().count() - shared;
-    let mut result = PathBuf::new();
-    (0..up).for_each(|_| result.push(".."));
-    absolute.components().skip(shared).for_each(|part| result.push(part));
-    if result.as_os_str().is_empty() { ".".to_owned() } else { result.display().to_string() }
-}
-
-/// Without `.` and `..`.
-pub fn plain(path: &Path) -> PathBuf {
-    let mut result = PathBuf::new();
-    for part in path.components() {
-        match part {
-            Component::CurDir => {}
-            Component::ParentDir => {
-                result.pop();
-            }
-            part => result.push(part),
-        }
-    }
-    result
+    relative(&normalized(&from.join(path)), &normalized(to)).display().to_string()
 }
 
 #[cfg(test)]

@@ -6,9 +6,10 @@ use std::str::FromStr;
 
 use pep440_rs::{Version, VersionSpecifiers};
 
-use crate::lockfile::document::{LockedFile, LockedPackage, LockedSource, plain};
+use crate::lockfile::document::{LockedFile, LockedPackage, LockedSource};
 use crate::model::pep508::Marker;
 use crate::model::pep508::evaluate::MarkerEnvironment;
+use crate::python_text::path::normalized;
 
 /// The lines of packages with hashes, and of those that cannot have any. `folder`: the lock's folder.
 pub fn of(packages: &[LockedPackage], folder: &Path) -> (Vec<String>, Vec<String>) {
@@ -25,7 +26,7 @@ pub fn of(packages: &[LockedPackage], folder: &Path) -> (Vec<String>, Vec<String
         match &package.source {
             Some(LockedSource::Directory { path, editable, subdirectory }) => {
                 let place = folder.join(path).join(subdirectory.as_deref().unwrap_or_default());
-                let place = plain(&place).display().to_string();
+                let place = normalized(&place).display().to_string();
                 others.push(if *editable { format!("-e {place}") } else { format!("{name} @ file://{place}") });
             }
             Some(LockedSource::Repository { kind, url, commit, subdirectory, .. }) => {
@@ -56,7 +57,7 @@ pub fn of(packages: &[LockedPackage], folder: &Path) -> (Vec<String>, Vec<String
 fn location_of(file: &LockedFile, folder: &Path) -> String {
     match (&file.url, &file.path) {
         (Some(url), _) => url.clone(),
-        (None, Some(path)) => format!("file://{}", plain(&folder.join(path)).display()),
+        (None, Some(path)) => format!("file://{}", normalized(&folder.join(path)).display()),
         (None, None) => String::new(),
     }
 }

@@ -12,6 +12,7 @@ use crate::lockfile::error::LockError;
 use crate::lockfile::index::{self, LockIndex, LockIndexEntry, input_digest};
 use crate::lockfile::inputs::LockInput;
 use crate::model::ProjectSettings;
+use crate::python_text::path::normalized;
 
 /// Checks that the lock of `environment` in `project` is up to date and returns its entry.
 pub fn verify<'a>(
@@ -70,7 +71,7 @@ pub fn verify_local(packages: &[LockedPackage], folder: &Path) -> Result<(), Loc
             let Ok(found) = bounded::digest(folder.join(path)) else { continue };
             if found != *wanted {
                 let (package, wanted) = (package.name.clone(), format!("sha256:{wanted}"));
-                let file = crate::lockfile::document::plain(&folder.join(path)).display().to_string();
+                let file = normalized(&folder.join(path)).display().to_string();
                 return Err(LockError::OtherFile { package, file, wanted, found });
             }
         }

@@ -24,6 +24,29 @@ pub fn split_name(text: &str) -> (PathBuf, String) {
     }
 }
 
+/// `os.path.normpath` for absolute paths: without `.` and `..`; links are not resolved.
+pub fn normalized(path: &Path) -> PathBuf {
+    let mut result = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                result.pop();
+            }
+            other => result.push(other),
+        }
+    }
+    result
+}
+
+/// `path` as seen from the folder `start`; both are absolute and without `..`.
+pub fn relative(path: &Path, start: &Path) -> PathBuf {
+    let common = path.components().zip(start.components()).take_while(|(one, other)| one == other).count();
+    let up = start.components().skip(common).map(|_| Component::ParentDir);
+    let result: PathBuf = up.chain(path.components().skip(common)).collect();
+    if result.as_os_str().is_empty() { PathBuf::from(".") } else { result }
+}
+
 /// `path` with links resolved and `..` removed, whether it exists or not.
 pub fn resolved(path: &Path) -> PathBuf {
     if let Ok(resolved) = path.canonicalize() {
@@ -55,6 +78,9 @@ mod tests {
     fn paths_are_put_together_as_python_does() {
         assert_eq!(joined(Path::new("/a"), "./b//c/../d"), Path::new("/a/b/c/../d"));
         assert_eq!(joined(Path::new("/a"), "/b"), Path::new("/b"));
+        assert_eq!(relative(Path::new("/a/b/c"), Path::new("/a/d")), Path::new("../b/c"));
+        assert_eq!(relative(Path::new("/a"), Path::new("/a")), Path::new("."));
+        assert_eq!(normalized(Path::new("/a/./b/../c")), Path::new("/a/c"));
         assert_eq!(split_name("./a/b[x]"), (PathBuf::from("./a"), "b[x]".to_owned()));
         assert_eq!(split_name(".").1, "");
         assert_eq!(split_name("..").1, "..");

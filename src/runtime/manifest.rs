@@ -5,6 +5,7 @@ use std::path::{Component, Path, PathBuf};
 
 use crate::bounded;
 use crate::digest::sha256;
+use crate::python_text::path::{relative, resolved};
 use crate::runtime::InstallStep;
 
 /// The content of a file of the project; `None` if it does not exist.
@@ -104,22 +105,5 @@ pub fn normal(path: &Path) -> PathBuf {
 /// The relative path from the folder `target`, which need not exist yet, to `path`; both are absolute.
 pub fn way_from(target: &Path, path: &Path) -> PathBuf {
     // `..` in a folder behind a link means the parent of the link's target.
-    let real = |path: &Path| {
-        let there = path.ancestors().find_map(|above| Some((above, std::fs::canonicalize(above).ok()?)));
-        there.map_or_else(
-            || path.to_owned(),
-            |(above, real)| match path.strip_prefix(above) {
-                Ok(rest) => normal(&real.join(rest)),
-                Err(_) => path.to_owned(),
-            },
-        )
-    };
-    relative(&real(&normal(path)), &real(target))
-}
-
-/// The relative path from the folder `from` to `path`; both are absolute.
-fn relative(path: &Path, from: &Path) -> PathBuf {
-    let shared = path.components().zip(from.components()).take_while(|(one, other)| one == other).count();
-    let up = from.components().skip(shared).map(|_| Component::ParentDir);
-    up.chain(path.components().skip(shared)).collect()
+    relative(&resolved(&normal(path)), &resolved(target))
 }

@@ -1,12 +1,13 @@
 //! Resolves the names in expressions, seen from one set of settings.
 
 use std::borrow::Cow;
-use std::path::{Component, Path, PathBuf};
+use std::path::Path;
 
 use crate::error::{ConfigError, ErrorClass};
 use crate::model::literal;
 use crate::os_text;
 use crate::python_text::glob_paths;
+use crate::python_text::path::{normalized, relative, resolved};
 use crate::settings::config_set::{ConfigSet, SetKind};
 use crate::settings::expand::{FoundReference, Reference, Trail, ValueLookup};
 use crate::settings::keys::{self, DefaultValue};
@@ -222,7 +223,7 @@ impl Settings {
         if from == folder {
             return words.to_vec();
         }
-        let target = real_path(folder);
+        let target = resolved(folder);
         let rewrite = |(at, word): (usize, &String)| {
             let path = from.join(os_text::encode(word));
             if word.is_empty() || Path::new(word).is_absolute() || !path.exists() {
@@ -232,59 +233,14 @@ impl Settings {
             if bare_first && (program_first || is_executable(&path)) {
                 return word.clone();
             }
-            let relative = relative_path(&normalized(&path), &target);
+            let relative = os_text::decode(relative(&normalized(&path), &target).as_os_str());
             if relative.starts_with('-') && !word.starts_with('-') { format!("./{relative}") } else { relative }
         };
         words.iter().enumerate().map(rewrite).collect()
     }
 }
 
-/// The path with links resolved as far as it exists.
-fn real_path(path: &Path) -> PathBuf {
-    let existing = path.ancestors().find_map(|ancestor| Some((ancestor, ancestor.canonicalize().ok()?)));
-    match existing {
-        Some((ancestor, real)) => normalized(&real.join(path.strip_prefix(ancestor).unwrap_or(Path::new("")))),
-        None => path.to_owned(),
-    }
-}
-
 fn is_executable(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt as _;
     path.metadata().is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
-}
-
-/// The path without `.` and `..`; links are not resolved.
-pub(super) fn normalized(path: &Path) -> PathBuf {
-    let mut result = PathBuf::new();
-    for part in path.components() {
-        match part {
-            Component::CurDir => {}
-            Component::ParentDir => {
-                result.pop();
-            }
-            other => result.push(other),
-        }
-    }
-    result
-}
-
-/// `path` as seen from the folder `start`; both absolute.
-pub(super) fn relative_path(path: &Path, start: &Path) -> String {
-    let (path, start): (Vec<_>, Vec<_>) = (path.components().collect(), start.components().collect());
-    let common = path.iter().zip(&start).take_while(|(one, other)| one == other).count();
-    let up = std::iter::repeat_n(Component::ParentDir, start.len() - common);
-    let result: PathBuf = up.chain(path[common..].iter().copied()).collect();
-    if result.as_os_str().is_empty() { ".".to_owned() } else { os_text::decode(result.as_os_str()) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn paths_are_rewritten_as_seen_from_another_folder() {
-        assert_eq!(relative_path(Path::new("/a/b/c"), Path::new("/a/d")), "../b/c");
-        assert_eq!(relative_path(Path::new("/a"), Path::new("/a")), ".");
-        assert_eq!(normalized(Path::new("/a/./b/../c")), PathBuf::from("/a/c"));
-    }
 }

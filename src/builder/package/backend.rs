@@ -66,12 +66,6 @@ impl BuildSystem {
             None => self.module.clone(),
         }
     }
-
-    /// Whether tox starts a new process for every hook of this backend because its hooks leave traces in the
-    /// interpreter.
-    pub fn needs_fresh_process(&self) -> bool {
-        self.module.split('.').next() == Some("setuptools")
-    }
 }
 
 /// A requirement in canonical form.
@@ -134,7 +128,6 @@ mod tests {
         assert_eq!(bare.requires, ["setuptools>=40.8.0"]);
         assert_eq!((bare.module.as_str(), bare.object.as_deref()), ("setuptools.build_meta", Some("__legacy__")));
         assert_eq!(bare.key(), "setuptools.build_meta:__legacy__");
-        assert!(bare.needs_fresh_process());
         assert_eq!(read("[project]\nname = 'x'").unwrap(), bare);
     }
 
@@ -145,7 +138,6 @@ mod tests {
         assert_eq!(system.requires, ["b>=1"]);
         assert_eq!(system.key(), "x.y");
         assert_eq!(system.backend_path.len(), 2);
-        assert!(!system.needs_fresh_process());
     }
 
     #[test]

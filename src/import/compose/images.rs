@@ -39,21 +39,31 @@ const POSTGRES: &str = "PATH=$PATH:$(ls -d /usr/lib/postgresql/*/bin /usr/pgsql-
 const MYSQL: &str = "PATH=$PATH:/usr/sbin:/usr/libexec; data=\"<env_dir>/data\"; as=; [ $(id -u) != 0 ] || as=--user=root; \
     export TMPDIR=\"<env_dir>/temporary\"; mkdir -p \"$TMPDIR\"; ";
 
+/// What most programs have none of.
+const BARE: KnownProgram = KnownProgram {
+    names: &[],
+    package: "",
+    programs: &[],
+    folders: &[],
+    ports: &[],
+    prepare: "",
+    serve: "",
+    in_shell: false,
+    ready: None,
+    stop_signal: None,
+    ready_timeout: None,
+    own: &[],
+    lacks: &[],
+};
+
 const IMAGES: &[KnownProgram] = &[
     KnownProgram {
         names: &["redis", "valkey", "redis-stack-server"],
         package: "redis-server",
         programs: &["redis-server"],
-        folders: &[],
         ports: &[("redis", 6379)],
-        prepare: "",
         serve: "redis-server <args> --bind <host> --port <port> --save \"\" --dir <env_tmp_dir>",
-        in_shell: false,
-        ready: None,
-        stop_signal: None,
-        ready_timeout: None,
-        own: &[],
-        lacks: &[],
+        ..BARE
     },
     KnownProgram {
         names: &["postgres", "postgresql", "postgis", "pgvector", "timescaledb"],
@@ -76,9 +86,7 @@ const IMAGES: &[KnownProgram] = &[
         in_shell: true,
         ready: Some("log:database system is ready to accept connections"),
         stop_signal: Some("SIGINT"),
-        ready_timeout: None,
-        own: &[],
-        lacks: &[],
+        ..BARE
     },
     KnownProgram {
         names: &["mysql", "mariadb", "mysql-server"],
@@ -103,29 +111,21 @@ const IMAGES: &[KnownProgram] = &[
                 --datadir=\"$data\" --bind-address=<host> --port=<port> --socket=mysql.sock --pid-file=mysql.pid \
                 --init-file=\"$data/start.sql\" --loose-mysqlx=OFF",
         in_shell: true,
-        ready: None,
-        stop_signal: None,
-        ready_timeout: None,
-        own: &[],
-        lacks: &[],
+        ..BARE
     },
     KnownProgram {
         names: &["mongo", "mongodb", "mongodb-community-server"],
         package: "mongodb-org, from MongoDB's own repository (https://www.mongodb.com/docs/manual/installation)",
         programs: &["mongod"],
-        folders: &[],
         ports: &[("mongo", 27017)],
         prepare: "mkdir -p \"<env_dir>/data\"",
         serve: "mongod <args> --dbpath <env_dir>/data --bind_ip <host> --port <port> --nounixsocket",
-        in_shell: false,
-        ready: None,
-        stop_signal: None,
-        ready_timeout: None,
         own: &[("--bind_ip", true), ("--bind_ip_all", false), ("--port", true), ("--dbpath", true), ("--fork", false)],
         lacks: &[(
             "MONGO_INITDB_ROOT_USERNAME",
             "the user is not created and no password is needed: remove both from the URLs of its clients",
         )],
+        ..BARE
     },
     KnownProgram {
         names: &["rabbitmq"],
@@ -134,7 +134,6 @@ const IMAGES: &[KnownProgram] = &[
         folders: &["/usr/sbin", "/usr/lib/rabbitmq/bin"],
         // Its nodes find each other by epmd: one of its own ends with it, and no other's ending takes it away.
         ports: &[("amqp", 5672), ("dist", 25672), ("epmd", 4369)],
-        prepare: "",
         serve: "PATH=/usr/lib/rabbitmq/bin:$PATH:/usr/sbin; export HOME=\"<env_dir>\" RABBITMQ_NODENAME=envo-<port>@localhost \
                 RABBITMQ_NODE_IP_ADDRESS=<host> RABBITMQ_NODE_PORT=<port> RABBITMQ_DIST_PORT=<port:dist> \
                 ERL_EPMD_PORT=<port:epmd> ERL_EPMD_ADDRESS=<host> \
@@ -144,41 +143,27 @@ const IMAGES: &[KnownProgram] = &[
                 \"${RABBITMQ_DEFAULT_PASS:-guest}\" \"${RABBITMQ_DEFAULT_VHOST:-/}\" > \"<env_dir>/rabbitmq.conf\"; \
                 exec rabbitmq-server <args>",
         in_shell: true,
-        ready: None,
-        stop_signal: None,
         ready_timeout: Some("180"),
-        own: &[],
-        lacks: &[],
+        ..BARE
     },
     KnownProgram {
         names: &["memcached"],
         package: "memcached",
         programs: &["memcached"],
-        folders: &[],
         ports: &[("memcached", 11211)],
-        prepare: "",
         serve: "memcached <args> --listen <host> --port <port> --user nobody",
-        in_shell: false,
-        ready: None,
-        stop_signal: None,
-        ready_timeout: None,
         own: &[("-l", true), ("--listen", true), ("-p", true), ("--port", true), ("-d", false), ("--daemon", false)],
-        lacks: &[],
+        ..BARE
     },
     KnownProgram {
         names: &["minio"],
         package: "minio, a single binary (https://min.io/download)",
         programs: &["minio"],
-        folders: &[],
         ports: &[("http", 9000), ("console", 9001)],
         prepare: "mkdir -p \"<env_dir>/data\"",
         serve: "minio server <env_dir>/data --address <host>:<port> --console-address <host>:<port:console>",
-        in_shell: false,
         ready: Some("http://<host>:<port>/minio/health/live"),
-        stop_signal: None,
-        ready_timeout: None,
-        own: &[],
-        lacks: &[],
+        ..BARE
     },
 ];
 

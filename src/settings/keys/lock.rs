@@ -2,16 +2,11 @@
 
 use crate::settings::keys::DefaultValue::{Nothing, Text};
 use crate::settings::keys::{SettingKey, key};
-use crate::settings::value::ValueKind;
+use crate::settings::value::ValueKind::{Boolean, List, Path};
 
 /// The table's rows.
 pub(super) const KEYS: &[SettingKey] = &[
-    key("locked", ValueKind::Boolean, Nothing, "in `[tox]`: install exactly the locked packages, as with `--locked`"),
-    key("lock_dir", ValueKind::Path, Text("locks"), "in `[tox]`: the folder of lock files, relative to the root"),
-    key(
-        "platforms",
-        ValueKind::List,
-        Nothing,
-        "the platforms to lock for, such as linux or aarch64-apple-darwin; all by default",
-    ),
+    key("locked", Boolean, Nothing, "in `[tox]`: install exactly the locked packages, as with `--locked`"),
+    key("lock_dir", Path, Text("locks"), "in `[tox]`: the folder of lock files, relative to the root"),
+    key("platforms", List, Nothing, "the platforms to lock for, such as linux or aarch64-apple-darwin; all by default"),
 ];

@@ -3,7 +3,6 @@
 
 mod failures;
 mod kinds;
-mod people_use;
 
 use std::fs;
 use std::path::{Path, PathBuf};
