@@ -51,7 +51,8 @@ impl PackageGraph {
         for package in &document.packages {
             graph.versions.entry(package.name.clone()).or_default().push(package.version_text().to_owned());
         }
-        let known = |name: &String| document.package(name).is_some();
+        let names: BTreeSet<&String> = document.packages.iter().map(|package| &package.name).collect();
+        let known = |name: &String| names.contains(name);
         for (name, requirer) in edges {
             match requirer {
                 Some(requirer) if known(requirer) && known(name) => {

@@ -22,9 +22,9 @@ pub fn read(text: &str) -> Result<EcosystemContents, String> {
             (name, _) => return Err(format!("the package `{}` has no version", name.unwrap_or_default())),
         }
     }
-    let mut versions: BTreeMap<&str, Vec<&PackageKey>> = BTreeMap::new();
+    let mut versions: BTreeMap<&str, BTreeMap<&str, &PackageKey>> = BTreeMap::new();
     for key in &keys {
-        versions.entry(&key.0).or_default().push(key);
+        versions.entry(&key.0).or_default().insert(&key.1, key);
     }
     // Before version 3 the checksums are in a separate table.
     let apart = table.get("metadata").and_then(Value::as_table);
@@ -56,10 +56,11 @@ fn origin(source: Option<&str>) -> PackageOrigin {
 }
 
 /// The package named by `NAME`, `NAME VERSION` or `NAME VERSION (SOURCE)`.
-fn meant(named: &str, versions: &BTreeMap<&str, Vec<&PackageKey>>) -> Option<PackageKey> {
+fn meant(named: &str, versions: &BTreeMap<&str, BTreeMap<&str, &PackageKey>>) -> Option<PackageKey> {
     let mut words = named.split(' ');
-    let (of_name, version) = (versions.get(words.next()?)?, words.next());
-    of_name.iter().find(|key| version.is_none_or(|version| key.1 == version)).map(|key| (*key).clone())
+    let of_name = versions.get(words.next()?)?;
+    let key = words.next().map_or_else(|| of_name.values().next(), |version| of_name.get(version))?;
+    Some((*key).clone())
 }
 
 #[cfg(test)]

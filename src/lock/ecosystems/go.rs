@@ -30,11 +30,9 @@ pub fn read(text: &str, sums: &str) -> Result<EcosystemContents, String> {
     }
     let mut contents = EcosystemContents::new(Ecosystem::Go);
     for key in needed {
-        let replaced = module
-            .replaced
-            .iter()
-            .find(|((name, version), _)| *name == key.0 && (version.is_empty() || *version == key.1));
-        let (key, origin) = replaced.map_or((key, PackageOrigin::Index), |(_, replacement)| replacement.clone());
+        let every_version = || module.replaced.get(&(key.0.clone(), String::new()));
+        let replaced = module.replaced.get(&key).or_else(every_version).cloned();
+        let (key, origin) = replaced.unwrap_or((key, PackageOrigin::Index));
         let package = EcosystemPackage {
             origin,
             hashes: hashes.get(&key).cloned().flatten().into_iter().collect(),
@@ -50,7 +48,8 @@ pub fn read(text: &str, sums: &str) -> Result<EcosystemContents, String> {
 struct GoModule {
     version: (u32, u32),
     requires: Vec<PackageKey>,
-    replaced: Vec<(PackageKey, GoReplacement)>,
+    /// By the replaced module; without a version: all of them.
+    replaced: BTreeMap<PackageKey, GoReplacement>,
 }
 
 impl GoModule {
@@ -97,7 +96,7 @@ impl GoModule {
                     [path] => (before.clone(), PackageOrigin::Elsewhere((*path).to_owned())),
                     _ => return None,
                 };
-                self.replaced.push((before, after));
+                self.replaced.insert(before, after);
             }
             ("require", _) => return None,
             _ => {}

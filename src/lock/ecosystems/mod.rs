@@ -245,6 +245,58 @@ mod tests {
         assert_eq!(hashes, expected.map(|(name, digits)| (name.to_owned(), digits.to_owned())).into());
     }
 
+    /// One package that requires the next, in the format of each lock.
+    #[test]
+    fn chains_of_thirty_thousand_packages_are_read_and_drawn() {
+        const COUNT: usize = 30_000;
+        let chain = |link: &dyn Fn(usize, usize) -> String, between: &str| {
+            (0..COUNT).map(|at| link(at, at + 1)).collect::<Vec<_>>().join(between)
+        };
+        let npm = chain(
+            &|at, next| {
+                format!("\"node_modules/p{at}\": {{\"version\": \"1\", \"dependencies\": {{\"p{next}\": \"1\"}}}}")
+            },
+            ",",
+        );
+        let cargo = |at, next| {
+            format!(
+                "[[package]]\nname = \"p{at}\"\nversion = \"1\"\nsource = \"sparse+x\"\ndependencies = [\"p{next}\"]"
+            )
+        };
+        let packages = chain(&|at, _| format!("  p{at}@1: {{resolution: {{integrity: x}}}}"), "\n");
+        let snapshots = chain(&|at, next| format!("  p{at}@1: {{dependencies: {{p{next}: '1'}}}}"), "\n");
+        for (name, text) in [
+            ("package-lock.json", format!("{{\"packages\": {{{npm}}}}}")),
+            (
+                "yarn.lock",
+                chain(&|at, next| format!("p{at}@1:\n  version \"1\"\n  dependencies:\n    p{next} \"1\""), "\n\n"),
+            ),
+            ("pnpm-lock.yaml", format!("lockfileVersion: '9.0'\npackages:\n{packages}\nsnapshots:\n{snapshots}\n")),
+            (
+                "Gemfile.lock",
+                format!("GEM\n  specs:\n{}\n", chain(&|at, next| format!("    p{at} (1)\n      p{next}"), "\n")),
+            ),
+            ("Cargo.lock", chain(&cargo, "\n")),
+        ] {
+            let contents = parse(name, || Ok(text), String::new).unwrap().unwrap();
+            let contents = contents.without_own();
+            assert_eq!(contents.packages.len(), COUNT, "{name}");
+            let requirements: usize = contents.packages.values().map(|package| package.requires.len()).sum();
+            assert_eq!(requirements, COUNT - 1, "{name}");
+            let graph = crate::lock::graph::PackageGraph::of_language("a", "x", &contents);
+            assert!(graph.tree().contains("(and what it requires)"), "{name}");
+        }
+        let many = |line: &dyn Fn(usize) -> String| (0..COUNT).map(line).collect::<String>();
+        let requires = many(&|at| format!("require m/{at} v1\n"));
+        let module = format!("module m\n{requires}{}", many(&|at| format!("replace m/{at} => n/{at} v2\n")));
+        let contents = parse("go.mod", || Ok(module), String::new).unwrap().unwrap();
+        assert!(contents.packages.keys().all(|(name, version)| name.starts_with("n/") && version == "v2"));
+        let versions =
+            many(&|at| format!("[[package]]\nname = \"p\"\nversion = \"{at}\"\ndependencies = [\"p {at}\"]\n"));
+        let contents = parse("Cargo.lock", || Ok(versions), String::new).unwrap().unwrap();
+        assert_eq!(contents.packages.len(), COUNT);
+    }
+
     #[test]
     fn package_urls_are_those_of_the_specification() {
         assert_eq!(Ecosystem::Npm.url("@babel/core", "7.0.0"), "pkg:npm/%40babel/core@7.0.0");

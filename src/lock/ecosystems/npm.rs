@@ -2,7 +2,7 @@
 //! finds requirements by searching that folder and all its parents.
 //! <https://docs.npmjs.com/cli/v11/configuring-npm/package-lock-json>
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
@@ -11,6 +11,9 @@ use crate::lock::ecosystems::{
 };
 
 const FOLDER: &str = "node_modules/";
+
+/// How much text the paths may have in which requirements are searched, in bytes. Large projects need a hundredth.
+const MOST_TEXT: usize = 1 << 30;
 
 pub fn read(text: &str) -> Result<EcosystemContents, String> {
     let lock: Value = serde_json::from_str(text.trim_start_matches('\u{feff}'))
@@ -27,6 +30,7 @@ pub fn read(text: &str) -> Result<EcosystemContents, String> {
         keys.insert(path.as_str(), key(path, links.get(path.as_str()).copied(), entry)?);
     }
     let mut contents = EcosystemContents::new(Ecosystem::Npm);
+    let mut text_left = MOST_TEXT;
     for (path, key) in &keys {
         let entry = &packages[*path];
         let text = |name: &str| entry.get(name).and_then(Value::as_str);
@@ -34,7 +38,7 @@ pub fn read(text: &str) -> Result<EcosystemContents, String> {
             origin: origin(path, text("resolved")),
             hashes: text("integrity").map(hashes_of_integrity).unwrap_or_default(),
             url: text("resolved").filter(|url| url.starts_with("http")).map(str::to_owned),
-            requires: required(path, packages, &keys),
+            requires: required(path, packages, &keys, &mut text_left)?,
             licence: text("license").map(str::to_owned),
         };
         contents.add(key.clone(), package);
@@ -68,22 +72,34 @@ fn required(
     path: &str,
     packages: &Map<String, Value>,
     keys: &BTreeMap<&str, PackageKey>,
-) -> std::collections::BTreeSet<PackageKey> {
+    text_left: &mut usize,
+) -> Result<BTreeSet<PackageKey>, String> {
     let kinds = ["dependencies", "optionalDependencies", "peerDependencies", "devDependencies"];
     // Development dependencies of a published package are not in the lock.
     let kinds = &kinds[..if path.contains(FOLDER) { 3 } else { 4 }];
     let names = kinds.iter().filter_map(|kind| packages[path].get(kind)?.as_object()).flat_map(Map::keys);
-    names.filter_map(|name| keys.get(found(path, name, packages)?).cloned()).collect()
+    let mut required = BTreeSet::new();
+    for name in names {
+        let place = found(path, name, packages, text_left)?;
+        required.extend(place.and_then(|place| keys.get(place)).cloned());
+    }
+    Ok(required)
 }
 
 /// The path at which Node.js finds `name` from `path`; `None` if it is optional and missing.
-fn found<'a>(path: &str, name: &str, packages: &'a Map<String, Value>) -> Option<&'a str> {
+fn found<'a>(
+    path: &str,
+    name: &str,
+    packages: &'a Map<String, Value>,
+    text_left: &mut usize,
+) -> Result<Option<&'a str>, String> {
     let mut above = Some(path);
     while let Some(folder) = above {
         let place = if folder.is_empty() { format!("{FOLDER}{name}") } else { format!("{folder}/{FOLDER}{name}") };
+        *text_left = text_left.checked_sub(place.len()).ok_or("its packages are nested too deep")?;
         if let Some((place, entry)) = packages.get_key_value(&place) {
             let target = entry.get("resolved").and_then(Value::as_str).filter(|_| entry["link"] == true);
-            return Some(target.unwrap_or(place));
+            return Ok(Some(target.unwrap_or(place)));
         }
         above = match folder.rsplit_once('/') {
             Some((above, _)) => Some(above),
@@ -91,7 +107,7 @@ fn found<'a>(path: &str, name: &str, packages: &'a Map<String, Value>) -> Option
             None => Some(""),
         };
     }
-    None
+    Ok(None)
 }
 
 #[cfg(test)]
@@ -135,6 +151,14 @@ mod tests {
         let debug = &contents.packages[&("debug".to_owned(), "4.0.0".to_owned())];
         assert_eq!(debug.hashes, [("sha512".to_owned(), "deadbeef".to_owned())].into());
         assert_eq!(debug.url.as_deref(), Some("https://r/debug-4.tgz"));
+    }
+
+    #[test]
+    fn packages_nested_without_measure_are_refused() {
+        let path = "a/".repeat(1 << 15);
+        let names = (0..1000).map(|number| format!("\"x{number}\": \"1\"")).collect::<Vec<_>>().join(",");
+        let lock = format!("{{\"packages\": {{\"{path}b\": {{\"dependencies\": {{{names}}}}}}}}}");
+        assert_eq!(read(&lock).unwrap_err(), "its packages are nested too deep");
     }
 
     #[test]
