@@ -248,6 +248,13 @@ fn what_belongs_to_the_project_is_found_as_a_run_finds_it() {
     }
     agree(&[("tox.ini", &text("labels = x = a", ""))], true);
     agree(&[("tox.ini", &text("locked = false", ""))], true);
+    for quoted in ["\"./my sleep\"", "'./my sleep'"] {
+        let serves = format!(
+            "depends = db\n[testenv:db]\nruntime = system\nallowlist_externals =\n  cp\n  ./my*\n\
+             commands_pre = cp /bin/sleep 'my sleep'\nserve = {quoted} 9"
+        );
+        agree(&[("tox.ini", &text("", &serves))], true);
+    }
 }
 
 #[test]

@@ -190,3 +190,10 @@ fn a_service_that_waits_for_itself_by_inheritance_is_found_before_it_is_asked_fo
     assert!(outcome.stderr.contains("`depends` of `db` is inherited from `[testenv]`"), "{}", outcome.stderr);
     assert!(outcome.stderr.ends_with("\n1 problem found\n"), "{}", outcome.stderr);
 }
+
+#[test]
+fn a_problem_is_reported_once_and_nothing_besides() {
+    let ini = "[testenv]\npackage = skip\n[testenv:a]\nrunner = nosuch\n";
+    let checked = Project::new().ini(ini).run(["config", "--check"]).ends_with(1).explains("1 problem found");
+    assert_eq!(checked.stdout, "");
+}

@@ -141,6 +141,10 @@ impl Plan {
         {
             return Err(self.runner_error(name, runner));
         }
+        // The check reports it as an error.
+        if self.settings.options.config.check {
+            return Ok(());
+        }
         let text = format!("environment {name} marked as unavailable, runner '{runner}' is not available");
         self.warnings.lock().push(PlanWarning { environment: Some(name.to_owned()), text });
         Ok(())
