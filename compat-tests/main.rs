@@ -10,6 +10,7 @@ mod building;
 mod configuration;
 mod locking;
 mod python;
+mod release;
 mod reports;
 mod running;
 mod runtimes;

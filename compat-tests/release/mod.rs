@@ -1,0 +1,3 @@
+//! Tests of what a release consists of, apart from the program.
+
+mod install_script;
