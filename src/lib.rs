@@ -29,6 +29,7 @@ pub mod model;
 pub mod os_text;
 pub mod package;
 pub mod plan;
+pub mod platform;
 pub mod python_text;
 pub mod report;
 pub mod requirements;

@@ -135,6 +135,18 @@ fn every_use_follows_the_order_of_the_document() {
 }
 
 #[test]
+fn only_platform_asks_for_the_operating_system() {
+    let condition = Regex::new("target_os|target_vendor|target_env").expect("it is a pattern");
+    let mut files = Vec::new();
+    source_files(&root().join("src"), &mut files);
+    // A test may need a program that one system does not have.
+    files.retain(|file| !file.starts_with(root().join("src/platform")) && !file.ends_with("tests.rs"));
+    let asks = |file: &PathBuf| condition.is_match(&fs::read_to_string(file).expect("it can be read"));
+    let wrong: Vec<_> = files.into_iter().filter(asks).collect();
+    assert!(wrong.is_empty(), "what differs between systems belongs into src/platform: {wrong:?}");
+}
+
+#[test]
 fn the_order_has_one_row_each_and_points_upwards_only() {
     let rows = rows();
     let mut above = BTreeSet::new();

@@ -36,7 +36,12 @@ pub struct EnvironmentJournal {
 
 impl Journal {
     pub fn new(platform: &'static str) -> Self {
-        Self { platform, uptime: uptime(), origin: Instant::now(), environments: Mutex::default() }
+        Self {
+            platform,
+            uptime: crate::platform::system::uptime(),
+            origin: Instant::now(),
+            environments: Mutex::default(),
+        }
     }
 
     /// The report on the environment `name`, created on first use; environments keep that order.
@@ -195,14 +200,6 @@ fn describe_package(path: &Path) -> Value {
 /// Converts line ends as Python's text streams do.
 fn newlines(text: &str) -> String {
     text.replace("\r\n", "\n")
-}
-
-/// Seconds since the machine started; 0 if the system does not report it.
-fn uptime() -> f64 {
-    std::fs::read_to_string("/proc/uptime")
-        .ok()
-        .and_then(|text| text.split_whitespace().next().and_then(|seconds| seconds.parse().ok()))
-        .unwrap_or(0.0)
 }
 
 /// The machine's name as Python's `socket.getfqdn()` gives it when the hosts file decides: the first name with a dot

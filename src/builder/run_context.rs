@@ -61,11 +61,7 @@ pub struct RunContext {
 impl RunContext {
     /// Python's `sys.platform` of this machine.
     pub fn platform() -> &'static str {
-        match std::env::consts::OS {
-            "macos" => "darwin",
-            "windows" => "win32",
-            other => other,
-        }
+        crate::platform::system::PYTHON_NAME
     }
 
     /// The `uv` program: next to envo or on PATH, else envo's own, which may have to be fetched with `interpreter`.

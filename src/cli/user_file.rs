@@ -9,6 +9,7 @@ use super::{OptionNotice, Severity};
 use crate::bounded;
 use crate::model::EnvVariables;
 use crate::os_text;
+use crate::platform::system;
 use crate::python_text::python_repr;
 use crate::source::IniDocument;
 use crate::source::ini;
@@ -75,8 +76,8 @@ fn path(surroundings: &ProcessContext) -> PathBuf {
 /// The platform's path of the user's configuration of tox.
 fn configuration_folder(variables: &EnvVariables) -> PathBuf {
     let home = PathBuf::from(variables.get("HOME").unwrap_or_default());
-    if cfg!(target_os = "macos") {
-        return home.join("Library/Application Support/tox");
+    if let Some(support) = system::application_support(&home) {
+        return support.join("tox");
     }
     let configured = variables.text("XDG_CONFIG_HOME").filter(|folder| !folder.trim().is_empty());
     configured.map_or_else(|| home.join(".config"), PathBuf::from).join("tox")

@@ -212,7 +212,7 @@ fn await_supervisor(
     interrupt: &Interrupt,
 ) -> Result<Option<SupervisorClient>> {
     // Before the first look, so that none is missed that begins just now. It writes there where it listens.
-    let growth = LogGrowth::of(&place.state_dir)?;
+    let mut growth = LogGrowth::of(&place.state_dir)?;
     let mut told = false;
     while !interrupt.requested() {
         // It may listen elsewhere than the last one.

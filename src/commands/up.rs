@@ -13,11 +13,11 @@ use crate::commands::serve::{PreparedServices, prepare};
 use crate::commands::state_folder;
 use crate::env_error::EnvError;
 use crate::exit_code;
+use crate::platform::memory;
 use crate::report::plain;
 use crate::serve::client::SupervisorClient;
 use crate::serve::client::socket_path::SupervisorLocation;
 use crate::serve::protocol::{ClientOperation, ReplyBody, ServiceDefinition};
-use crate::serve::supervisor::memory;
 use crate::serve::{BackgroundStart, HoldOptions};
 
 /// Starts services and leaves them running.

@@ -16,6 +16,7 @@ use std::process::{Command, ExitStatus, Stdio};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 
 use crate::model::EnvVariables;
+use crate::platform::processes;
 
 #[cfg(test)]
 pub use capture::capture;
@@ -170,11 +171,8 @@ impl Spawn {
                 command.pre_exec(|| rustix::process::setsid().map(drop).map_err(io::Error::from));
             },
         }
-        #[cfg(target_os = "linux")]
         if self.dies_with_parent {
-            let kill = || rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).map_err(io::Error::from);
-            // SAFETY: between fork and exec this makes a system call and touches no memory.
-            unsafe { command.pre_exec(kill) };
+            processes::die_with_parent(&mut command);
         }
         descriptors::restore_limit(&mut command);
         Ok(command)
@@ -299,13 +297,10 @@ pub fn wait_unreaped(pid: u32) -> io::Result<()> {
 }
 
 fn exit_notice(pid: u32) -> io::Result<OwnedFd> {
-    #[cfg(target_os = "linux")]
-    if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw)
-        && let Ok(descriptor) = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())
-    {
-        return Ok(descriptor);
+    if let Some(handle) = processes::ProcessHandle::open(pid) {
+        return Ok(handle.into_descriptor());
     }
-    // If the kernel has no process descriptors, a thread waits and closes its end of a pipe.
+    // If the system has no such descriptors, or the process has ended already, a thread waits and closes its end of a pipe.
     let (reader, writer) = io::pipe()?;
     std::thread::spawn(move || {
         let _ = wait_unreaped(pid);

@@ -6,10 +6,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::pty::{grantpt, ptsname, unlockpt};
 use rustix::termios::{
     OptionalActions, OutputModes, Winsize, isatty, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize,
 };
+
+use crate::platform::descriptors::open_terminal;
 
 /// The two ends of a pseudo-terminal.
 #[derive(Debug)]
@@ -39,7 +41,7 @@ pub(super) fn like(model: impl AsFd) -> Option<PseudoTerminal> {
 
 /// A new pseudo-terminal, which does not become a controlling terminal.
 pub fn pair() -> rustix::io::Result<PseudoTerminal> {
-    let reader = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
+    let reader = open_terminal()?;
     grantpt(&reader)?;
     unlockpt(&reader)?;
     let name = ptsname(&reader, Vec::new())?;

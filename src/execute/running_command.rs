@@ -213,8 +213,7 @@ impl<'a> RunningCommand<'a> {
             .collect();
         let started = std::mem::take(&mut self.started);
         let survivors = || {
-            let mut found = tree::descendants(std::process::id());
-            found.remove(0);
+            let mut found = tree::possible_descendants();
             found.retain(|pid| started.contains(pid) || (!mark.is_empty() && tree::carries(*pid, &mark)));
             found
         };

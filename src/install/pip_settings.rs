@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::bounded;
 use crate::model::EnvVariables;
+use crate::platform::system;
 use crate::source::ini;
 
 /// The settings of pip that another installer has to follow.
@@ -183,8 +184,8 @@ fn files(variables: &EnvVariables, env_dir: &Path) -> Vec<PathBuf> {
     }
     let home = variables.text("HOME").map(PathBuf::from);
     let mut files = Vec::new();
-    if cfg!(target_os = "macos") {
-        files.push(PathBuf::from("/Library/Application Support/pip/pip.conf"));
+    if let Some(support) = system::application_support(Path::new("/")) {
+        files.push(support.join("pip/pip.conf"));
     } else {
         let folders = variables.text("XDG_CONFIG_DIRS").filter(|folders| !folders.is_empty());
         let folders = folders.unwrap_or_else(|| "/etc/xdg".to_owned());
@@ -196,12 +197,11 @@ fn files(variables: &EnvVariables, env_dir: &Path) -> Vec<PathBuf> {
         && let Some(home) = home
     {
         files.push(home.join(".pip/pip.conf"));
-        let support = home.join("Library/Application Support/pip");
+        let support = system::application_support(&home).map(|folder| folder.join("pip"));
         let configuration = variables.text("XDG_CONFIG_HOME").filter(|folder| !folder.is_empty());
-        files.push(if cfg!(target_os = "macos") && support.is_dir() {
-            support.join("pip.conf")
-        } else {
-            configuration.map_or_else(|| home.join(".config"), PathBuf::from).join("pip/pip.conf")
+        files.push(match support.filter(|support| support.is_dir()) {
+            Some(support) => support.join("pip.conf"),
+            None => configuration.map_or_else(|| home.join(".config"), PathBuf::from).join("pip/pip.conf"),
         });
     }
     files.push(env_dir.join("pip.conf"));

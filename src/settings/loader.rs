@@ -353,7 +353,7 @@ impl Settings {
 }
 
 /// Python's `sys.platform`.
-pub const PLATFORM: &str = if cfg!(target_os = "macos") { "darwin" } else { std::env::consts::OS };
+pub const PLATFORM: &str = crate::platform::system::PYTHON_NAME;
 
 impl Settings {
     /// The sections that are inherited from if `base` is not set.

@@ -121,7 +121,7 @@ impl BackendProcess {
         if !started.is_empty() {
             // Ends the processes started by the hook too, wherever they went: this process adopts orphans.
             let survivors = || {
-                let mut running = tree::descendants(std::process::id()).split_off(1);
+                let mut running = tree::possible_descendants();
                 running.retain(|pid| started.contains(pid));
                 running
             };

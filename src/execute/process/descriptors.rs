@@ -10,6 +10,9 @@ use std::sync::OnceLock;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use crate::platform::descriptors::close_range_in_children;
+use crate::platform::system::most_open_files;
+
 /// The number of the first open file that is not a standard stream, and of the first socket a service
 /// inherits by the convention of systemd.
 pub const FIRST: i32 = 3;
@@ -20,16 +23,7 @@ static STARTED_WITH: OnceLock<Rlimit> = OnceLock::new();
 /// Marks all descriptors from the number `first` on to be closed in programs that this process starts, now
 /// and later.
 pub(super) fn close_in_children(first: i32) -> io::Result<()> {
-    #[cfg(target_os = "linux")]
-    {
-        let (first, last) = (first.unsigned_abs(), u32::MAX);
-        // SAFETY: the call reads no memory of this process, and a marked descriptor stays usable in it.
-        if unsafe { libc::syscall(libc::SYS_close_range, first, last, libc::CLOSE_RANGE_CLOEXEC) } == 0 {
-            return Ok(());
-        }
-        // Kernels before 5.11 and some sandboxes do not have the call.
-    }
-    mark_each(first)
+    if close_range_in_children(first) { Ok(()) } else { mark_each(first) }
 }
 
 /// The same one by one, for systems that list open descriptors.
@@ -49,16 +43,11 @@ fn mark_each(first: i32) -> io::Result<()> {
 /// original limit: programs that iterate over all possible descriptors, or use `select`, work only with few.
 pub fn raise_limit() {
     let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: limit.maximum.or(most()), maximum: limit.maximum };
+    let raised = Rlimit { current: limit.maximum.or(most_open_files()), maximum: limit.maximum };
     // If the system refuses, the original limit has to suffice.
     if raised.current != limit.current && setrlimit(Resource::Nofile, raised).is_ok() {
         let _ = STARTED_WITH.set(limit);
     }
-}
-
-/// The maximum on macOS if the limit is reported as infinite (`OPEN_MAX`); Linux always has a number.
-fn most() -> Option<u64> {
-    cfg!(target_vendor = "apple").then_some(10_240)
 }
 
 /// Gives a program about to be started the limit this process was started with.

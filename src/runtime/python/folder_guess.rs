@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::model::interpreter::PythonVersion;
 use crate::model::version_specifier::VersionSpecifier;
 use crate::model::{EnvVariables, PythonSpec};
+use crate::platform::system;
 use crate::runtime::python::shim::is_program;
 
 /// Folders whose subfolders are installations, in search order.
@@ -17,7 +18,7 @@ pub fn roots(variables: &EnvVariables) -> Vec<PathBuf> {
     let below_home = |path: &str| home.as_ref().map(|home| home.join(path));
     let data = named("XDG_DATA_HOME").or_else(|| below_home(".local/share"));
     let below_data = |path: &str| data.as_ref().map(|data| data.join(path));
-    let application_support = if cfg!(target_os = "macos") { below_home("Library/Application Support") } else { None };
+    let application_support = home.as_deref().and_then(system::application_support);
     let below_support = |path: &str| application_support.as_ref().map(|folder| folder.join(path));
     let join = |folder: Option<PathBuf>, path: &str| folder.map(|folder| folder.join(path));
     [

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use crate::bounded;
 use crate::model::EnvVariables;
+use crate::platform::system;
 use crate::source::ini;
 
 const PREFIX: &str = "VIRTUALENV_";
@@ -95,12 +96,9 @@ fn configuration_file(variables: &EnvVariables, own: &EnvVariables) -> Option<Pa
     let file = variables.get("VIRTUALENV_CONFIG_FILE").filter(|value| !value.is_empty()).map(PathBuf::from);
     file.or_else(|| {
         let home = named("HOME");
-        let folder = if cfg!(target_os = "macos") {
-            home?.join("Library/Application Support")
-        } else {
-            named("XDG_CONFIG_HOME").or_else(|| Some(home?.join(".config")))?
-        };
-        Some(folder.join("virtualenv/virtualenv.ini"))
+        let support = home.as_deref().and_then(system::application_support);
+        let configuration = || named("XDG_CONFIG_HOME").or_else(|| Some(home?.join(".config")));
+        Some(support.or_else(configuration)?.join("virtualenv/virtualenv.ini"))
     })
 }
 

@@ -19,6 +19,7 @@ use crate::env_error::EnvError;
 use crate::event::{Reporter, RunEvent};
 use crate::execute::interrupt::Interrupt;
 use crate::model::EnvVariables;
+use crate::platform::memory;
 use crate::serve::client::log_follower::{FollowStart, LogFollower};
 use crate::serve::client::socket_path::SupervisorLocation;
 use crate::serve::client::supervisor_process::{PROMPT, SupervisorProcess};
@@ -30,7 +31,6 @@ use crate::serve::protocol::{
     self, ClientOperation, ClientRequest, InstanceInfo, ReplyBody, ServiceDefinition, TimedEvent, UpRequest,
     WaitingService,
 };
-use crate::serve::supervisor::memory;
 
 pub use background::{BackgroundStart, up};
 

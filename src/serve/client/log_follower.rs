@@ -11,6 +11,7 @@ use std::thread::{self, JoinHandle};
 use rustix::event::{PollFd, PollFlags, poll};
 
 use crate::event::{OutputStream, Reporter, RunEvent};
+use crate::platform::folder_watch::{FolderWatch, Interest};
 use crate::serve::lines::Lines;
 use crate::serve::private;
 
@@ -144,64 +145,38 @@ impl LogTail {
 
 /// Reports growing and new files in a folder, even if the folder is removed and recreated.
 pub struct LogGrowth {
-    #[cfg(target_os = "linux")]
-    notices: std::os::fd::OwnedFd,
-    #[cfg(target_os = "linux")]
+    notices: FolderWatch,
     folder: PathBuf,
 }
 
 impl LogGrowth {
     pub fn of(folder: &Path) -> io::Result<Self> {
-        #[cfg(target_os = "linux")]
-        {
-            use rustix::fs::inotify::{CreateFlags, init};
-            let notices = init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
-            let growth = Self { notices, folder: folder.to_path_buf() };
-            growth.watch()?;
-            Ok(growth)
-        }
-        #[cfg(not(target_os = "linux"))]
-        {
-            let _ = folder;
-            Ok(Self {})
-        }
+        let mut growth = Self { notices: FolderWatch::new()?, folder: folder.to_path_buf() };
+        growth.watch()?;
+        Ok(growth)
     }
 
     /// Watches the folder and its parents up to the project's: a removed folder is recreated in its parent.
     /// From the top down, so that no creation is missed in between.
-    #[cfg(target_os = "linux")]
-    fn watch(&self) -> io::Result<()> {
-        use rustix::fs::inotify::{WatchFlags, add_watch};
-        let comes = WatchFlags::CREATE | WatchFlags::MOVED_TO;
+    fn watch(&mut self) -> io::Result<()> {
         let above: Vec<&Path> = self.folder.ancestors().skip(1).take(FOLDERS_ABOVE).collect();
         for folder in above.into_iter().rev() {
             // A missing folder will appear in its parent.
-            let _ = add_watch(&self.notices, folder, comes);
+            let _ = self.notices.add(folder, Interest::Appearances);
         }
-        add_watch(&self.notices, &self.folder, comes | WatchFlags::MODIFY)?;
-        Ok(())
+        self.notices.add(&self.folder, Interest::Growth)
     }
 
     /// Waits until a file has grown, or until `end` can be read or is closed; returns which.
-    pub fn wait(&self, end: &impl std::os::fd::AsFd) -> bool {
-        #[cfg(target_os = "linux")]
-        {
-            let mut waiting = [PollFd::new(end, PollFlags::IN), PollFd::new(&self.notices, PollFlags::IN)];
-            let _ = poll(&mut waiting, None);
-            // It does not matter which file it was: checking a file that has not grown is cheap.
-            let mut buffer = [0_u8; 4096];
-            while matches!(rustix::io::read(&self.notices, &mut buffer), Ok(1..)) {}
-            // A missing folder appears in a folder that is watched.
-            let _ = self.watch();
-            !waiting[0].revents().is_empty()
-        }
-        #[cfg(not(target_os = "linux"))]
-        {
-            let pause = rustix::event::Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
-            let mut waiting = [PollFd::new(end, PollFlags::IN)];
-            let _ = poll(&mut waiting, Some(&pause));
-            !waiting[0].revents().is_empty()
-        }
+    pub fn wait(&mut self, end: &impl std::os::fd::AsFd) -> bool {
+        let mut waiting = [PollFd::new(end, PollFlags::IN), PollFd::new(&self.notices, PollFlags::IN)];
+        let _ = poll(&mut waiting, None);
+        let ended = !waiting[0].revents().is_empty();
+        // It does not matter which file it was: checking a file that has not grown is cheap.
+        self.notices.changes();
+        // A missing folder appears in a folder that is watched.
+        let _ = self.watch();
+        ended
     }
 }
 
@@ -228,7 +203,7 @@ impl LogFollower {
     }
 
     fn follow(log_dir: &Path, mut tails: Vec<LogTail>, skips: bool, reporter: Arc<dyn Reporter>) -> io::Result<Self> {
-        let growth = LogGrowth::of(log_dir)?;
+        let mut growth = LogGrowth::of(log_dir)?;
         let (ended, end) = io::pipe()?;
         let work = move || {
             let mut last = false;

@@ -19,13 +19,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, bail};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::net::SendFlags;
 
 use crate::env_error::EnvError;
 use crate::execute::interrupt::Interrupt;
 use crate::execute::process::{ChildInput, ChildOutput, ProcessGrouping, Spawn};
 use crate::execute::tree;
 use crate::model::EnvVariables;
+use crate::platform::{sockets, system};
 use crate::serve::client::socket_path::{OtherUser, Reached, SupervisorLocation};
 use crate::serve::client::supervisor_process::{PROMPT, SupervisorProcess};
 use crate::serve::private;
@@ -48,10 +48,7 @@ pub struct SupervisorProgram(pub PathBuf);
 
 impl Default for SupervisorProgram {
     fn default() -> Self {
-        // The link works even if the file was replaced while envo runs, but its name means less in a list of
-        // processes.
-        let own = std::env::current_exe().ok().filter(|path| path.exists());
-        Self(own.unwrap_or_else(|| PathBuf::from("/proc/self/exe")))
+        Self(system::own_program())
     }
 }
 
@@ -238,7 +235,7 @@ impl SupervisorClient {
         }
         let mut rest = &line[..];
         while !rest.is_empty() {
-            match rustix::net::send(&self.stream, rest, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+            match sockets::send_now(&self.stream, rest) {
                 Ok(length) => rest = &rest[length..],
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => {

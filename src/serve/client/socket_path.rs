@@ -20,6 +20,7 @@ use rustix::process::Pid;
 
 use crate::execute::tree;
 use crate::model::EnvVariables;
+use crate::platform::{processes, sockets};
 use crate::python_text::misleads;
 use crate::serve::client::socket_folders::{folder_apart, folders, is_apart, own_name, temporary_folder};
 use crate::serve::ports;
@@ -109,7 +110,7 @@ impl SupervisorLocation {
     /// Connects to the supervisor without waiting.
     pub fn connect(&self) -> Reached {
         match connect(&self.socket) {
-            Ok(stream) if is_own(&stream) => Reached::Supervisor(stream),
+            Ok(stream) if sockets::is_own(&stream) => Reached::Supervisor(stream),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Reached::Busy,
             _ => Reached::Nothing,
         }
@@ -129,9 +130,7 @@ impl SupervisorLocation {
     /// process may have other variables than the one that started the supervisor.
     fn bound_elsewhere(&self) -> Vec<PathBuf> {
         let name = self.name();
-        let table = std::fs::read_to_string("/proc/net/unix").unwrap_or_default();
-        let paths = table.lines().filter_map(|line| line.split_ascii_whitespace().nth(7)).map(PathBuf::from);
-        paths.filter(|path| path.ends_with(&name) && is_ours(path)).collect()
+        sockets::bound_paths().into_iter().filter(|path| path.ends_with(&name) && is_ours(path)).collect()
     }
 
     fn name(&self) -> String {
@@ -166,7 +165,7 @@ impl SupervisorLocation {
         // The superuser can look into every folder.
         let (owner, pid) = if owner == user.as_raw() || user.is_root() {
             let pid = self.supervisor_pid()?;
-            (std::fs::metadata(format!("/proc/{pid}")).ok()?.uid(), Some(pid))
+            (processes::user(pid)?, Some(pid))
         } else {
             (owner, tree::with_argument(SUPERVISOR_VERB).into_iter().find(|pid| self.is_supervised_by(*pid)))
         };
@@ -321,7 +320,7 @@ fn try_lock(state_dir: &Path) -> io::Result<Option<File>> {
 }
 
 fn connect(path: &Path) -> io::Result<UnixStream> {
-    let socket = crate::serve::probe::socket(AddressFamily::UNIX)?;
+    let socket = sockets::nonblocking(AddressFamily::UNIX)?;
     rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
     let stream = UnixStream::from(socket);
     stream.set_nonblocking(false)?;
@@ -379,18 +378,6 @@ fn user_name(user: u32) -> String {
         (fields.nth(1)?.parse() == Ok(user)).then(|| name.replace(misleads, "?"))
     });
     named.unwrap_or_else(|| format!("uid {user}"))
-}
-
-/// Whether the peer belongs to the user this process runs as.
-pub fn is_own(stream: &UnixStream) -> bool {
-    #[cfg(target_os = "linux")]
-    return rustix::net::sockopt::socket_peercred(stream).is_ok_and(|peer| peer.uid == rustix::process::geteuid());
-    // Elsewhere the folder has to suffice, which no other user can enter.
-    #[cfg(not(target_os = "linux"))]
-    {
-        let _ = stream;
-        true
-    }
 }
 
 /// Whether a socket can have the path, with all alternative names.

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use rustix::event::PollFlags;
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, connect, sockopt};
+use rustix::net::{AddressFamily, SocketAddrUnix, connect, sockopt};
 
+use crate::platform::sockets;
 use crate::serve::probe::CancellableWait;
 use crate::serve::probe::observation::ProbeObservation;
 
@@ -125,7 +126,7 @@ pub fn connect_tcp(host: &str, port: u16, patience: &ProbeLimits) -> Result<Prob
 
 fn connect_to(address: &SocketAddr, patience: &ProbeLimits) -> io::Result<OwnedFd> {
     let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-    let socket = socket(family)?;
+    let socket = sockets::nonblocking(family)?;
     match connect(&socket, address) {
         Err(Errno::INPROGRESS | Errno::INTR) => {
             patience.wait(&socket, PollFlags::OUT)?;
@@ -139,7 +140,7 @@ fn connect_to(address: &SocketAddr, patience: &ProbeLimits) -> io::Result<OwnedF
 /// Whether a Unix socket accepts connections. One whose queue is full does not.
 pub fn connect_unix(path: &Path) -> Result<(), ProbeObservation> {
     let connected = SocketAddrUnix::new(path).map_err(io::Error::from).and_then(|address| {
-        let socket = socket(AddressFamily::UNIX)?;
+        let socket = sockets::nonblocking(AddressFamily::UNIX)?;
         connect(&socket, &address).map_err(io::Error::from)
     });
     connected.map_err(|error| match error.kind() {
@@ -149,20 +150,4 @@ pub fn connect_unix(path: &Path) -> Result<(), ProbeObservation> {
         ErrorKind::InvalidFilename => ProbeObservation::Trouble("the path is too long for a socket".to_owned()),
         _ => ProbeObservation::Trouble(error.to_string()),
     })
-}
-
-/// A nonblocking socket that no child inherits.
-pub fn socket(family: AddressFamily) -> io::Result<OwnedFd> {
-    #[cfg(target_os = "linux")]
-    {
-        use rustix::net::{SocketFlags, socket_with};
-        Ok(socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)?)
-    }
-    #[cfg(not(target_os = "linux"))]
-    {
-        let socket = rustix::net::socket(family, SocketType::STREAM, None)?;
-        rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
-        rustix::io::ioctl_fionbio(&socket, true)?;
-        Ok(socket)
-    }
 }

@@ -12,7 +12,6 @@ mod tls;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-pub use crate::serve::probe::limits::socket;
 pub use crate::serve::probe::observation::{LastObservation, ProbeObservation, excerpt};
 pub use cancel::{CancellableWait, Canceller};
 pub use notify::NotifySocket;

@@ -5,7 +5,7 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::io::{self, Read, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -13,14 +13,13 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
-};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, SendAncillaryBuffer, SendAncillaryMessage};
 
 use crate::execute::process::{self, ChildInput, ChildOutput, ChildProcess, ForkSide, ProcessGrouping, Spawn};
 use crate::execute::pty;
 use crate::execute::tree;
 use crate::model::EnvVariables;
+use crate::platform::{sockets, system};
 use crate::serve::shim;
 use crate::serve::shim::instance_mark;
 use crate::serve::shim::unread_output::{ShimPipes, UnreadOutput};
@@ -75,10 +74,7 @@ pub struct ShimProgram {
 impl ShimProgram {
     /// `mark`: the mark of all processes of this supervisor.
     pub fn own(mark: &str) -> Self {
-        // The link works even if the file was replaced while envo runs, but its name means less in a list of
-        // processes.
-        let own = std::env::current_exe().ok().filter(|path| path.exists());
-        Self { program: own.unwrap_or_else(|| "/proc/self/exe".into()), arguments: vec![VERB.into(), mark.into()] }
+        Self { program: system::own_program(), arguments: vec![VERB.into(), mark.into()] }
     }
 }
 
@@ -265,7 +261,7 @@ fn send(socket: &UnixStream, log: &Path, ends: &[BorrowedFd<'_>]) -> io::Result<
     let path = log.as_os_str().as_bytes();
     let length = u32::try_from(path.len()).unwrap_or(u32::MAX).to_le_bytes();
     let head = [&[WANTED][..], &length].concat();
-    rustix::net::sendmsg(socket, &[IoSlice::new(&head)], &mut ancillary, SendFlags::NOSIGNAL)?;
+    sockets::send_with(socket, &head, &mut ancillary)?;
     (&*socket).write_all(path)?;
     Ok(())
 }
@@ -275,9 +271,8 @@ fn receive(socket: &UnixStream) -> io::Result<ShimCommand> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_SOCKETS + 4))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
         let mut head = [0; 5];
-        let mut parts = [IoSliceMut::new(&mut head)];
-        match rustix::net::recvmsg(socket, &mut parts, &mut ancillary, RecvFlags::CMSG_CLOEXEC) {
-            Ok(message) if message.bytes == 0 => return Ok(ShimCommand::Nothing),
+        match sockets::receive_with(socket, &mut head, &mut ancillary) {
+            Ok(0) => return Ok(ShimCommand::Nothing),
             Ok(_) => {}
             Err(rustix::io::Errno::INTR) => continue,
             Err(errno) => return Err(errno.into()),

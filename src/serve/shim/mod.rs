@@ -24,6 +24,7 @@ use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
 
 use crate::execute::process::{self, ChildInput, ChildOutput, ProcessGrouping, Spawn};
 use crate::execute::tree;
+use crate::platform::processes::{ProcessHandle, ServiceOrphans};
 use crate::serve::shim::message::{ShimEvent, ShimRequest, ShimTask};
 use crate::serve::shim::processes::{SignalledProcess, signal_descendants};
 use crate::serve::shim::unread_output::{ShimPipes, UnreadOutput};
@@ -62,7 +63,17 @@ unsafe fn run(ends: ShimPipes) -> io::Result<()> {
     tree::adopt_orphans();
     let ends = ChildSignal::new()?;
     let leftover = UnreadOutput::new(leftover, task.log.clone());
-    let mut shim = Shim { events, leftover, leader: None, stop_signal: task.stop_signal, ending: None };
+    let mut shim = Shim {
+        events,
+        leftover,
+        leader: None,
+        orphans: None,
+        awaited_orphans: Vec::new(),
+        stop_signal: task.stop_signal,
+        ending: None,
+    };
+    let mark = task.variables.get(instance_mark::VARIABLE).unwrap_or_default();
+    let mark = [instance_mark::VARIABLE.as_bytes(), b"=", mark.as_encoded_bytes()].concat();
     // SAFETY: this process has one thread, by the contract of this function; catching a signal starts none.
     match unsafe { start(task, output, sockets) } {
         Ok(leader) => shim.leader = Some(leader),
@@ -74,6 +85,7 @@ unsafe fn run(ends: ShimPipes) -> io::Result<()> {
     // A signal to every `envo` (`pkill envo`) is for envo to handle; the shim ends when its service has.
     process::ignore_signals(&SIGNALS[1..]);
     let leader = shim.leader.map_or(0, |pid| pid.as_raw_nonzero().get().unsigned_abs());
+    shim.orphans = Some(ServiceOrphans::of(leader, &mark));
     shim.send(ShimEvent::Started { leader, shim: std::process::id() });
     shim.serve(requests, &ends)
 }
@@ -124,6 +136,10 @@ struct Shim {
     leftover: UnreadOutput,
     /// The service's first process until it is reaped.
     leader: Option<Pid>,
+    /// What the service leaves behind.
+    orphans: Option<ServiceOrphans>,
+    /// Those that run after all children of this process have ended.
+    awaited_orphans: Vec<ProcessHandle>,
     stop_signal: i32,
     ending: Option<TreeTermination>,
 }
@@ -183,6 +199,7 @@ impl Shim {
         waiting.extend(requests.map(|requests| PollFd::from_borrowed_fd(requests.as_fd(), PollFlags::IN)));
         // Without requests there may be output to write.
         waiting.extend(leftover.then(|| PollFd::new(&self.leftover, PollFlags::IN)));
+        waiting.extend(self.awaited_orphans.iter().map(|orphan| PollFd::new(orphan, PollFlags::IN)));
         match poll(&mut waiting, timeout.as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return Err(errno.into()),
@@ -194,7 +211,8 @@ impl Shim {
     }
 
     /// Reaps every child that has ended: the service's first process and adopted orphans, whose numbers are
-    /// unknown, so that only a wait for any child finds them. Returns whether any child is left.
+    /// unknown, so that only a wait for any child finds them. Returns whether any child or other process of
+    /// the service is left.
     fn reap(&mut self) -> bool {
         loop {
             match rustix::process::wait(WaitOptions::NOHANG) {
@@ -209,7 +227,10 @@ impl Shim {
                 }
                 Ok(None) => return true,
                 Err(Errno::INTR) => {}
-                Err(_) => return false,
+                Err(_) => {
+                    self.awaited_orphans = self.orphans.as_ref().map_or_else(Vec::new, ServiceOrphans::running);
+                    return !self.awaited_orphans.is_empty();
+                }
             }
         }
     }
@@ -217,7 +238,7 @@ impl Shim {
     fn end(&mut self, signal: i32, kill: Option<Instant>) {
         let killing = self.ending.as_ref().is_some_and(|ending| ending.signal == libc::SIGKILL);
         let signal = if killing { libc::SIGKILL } else { signal };
-        let signalled = send_to_all(signal, &[]);
+        let signalled = self.send_to_all(signal, &[]);
         self.ending = Some(TreeTermination { signal, signalled, again: Instant::now() + AGAIN, kill });
     }
 
@@ -225,25 +246,28 @@ impl Shim {
     /// when it was asked to end leaves that program behind.
     fn continue_ending(&mut self) {
         let now = Instant::now();
-        let Some(ending) = &mut self.ending else { return };
+        let Some(ending) = &self.ending else { return };
         if ending.kill.is_some_and(|kill| kill <= now) {
             return self.end(libc::SIGKILL, None);
         }
         if ending.again <= now {
             let spared: &[SignalledProcess] = if ending.signal == libc::SIGKILL { &[] } else { &ending.signalled };
-            ending.signalled = send_to_all(ending.signal, spared);
-            ending.again = now + AGAIN;
+            let signalled = self.send_to_all(ending.signal, spared);
+            if let Some(ending) = &mut self.ending {
+                (ending.signalled, ending.again) = (signalled, now + AGAIN);
+            }
         }
+    }
+
+    fn send_to_all(&self, signal: i32, spared: &[SignalledProcess]) -> Vec<SignalledProcess> {
+        let signal = Signal::from_named_raw(signal);
+        signal.map_or_else(Vec::new, |signal| signal_descendants(signal, spared, self.orphans.as_ref()))
     }
 
     fn send(&mut self, event: ShimEvent) {
         // If envo is gone, there is no reader.
         let _ = self.events.write_all(event.to_line().as_bytes());
     }
-}
-
-fn send_to_all(signal: i32, spared: &[SignalledProcess]) -> Vec<SignalledProcess> {
-    Signal::from_named_raw(signal).map_or_else(Vec::new, |signal| signal_descendants(signal, spared))
 }
 
 /// The exit code, or minus the number of the signal that ended the process.

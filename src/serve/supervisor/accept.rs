@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, sync_channel};
 use std::time::Duration;
 
-use crate::serve::client::socket_path;
+use crate::platform::sockets;
 use crate::serve::supervisor::SupervisorMessage;
 use crate::serve::supervisor::connection::{self, Accepted};
 use crate::serve::supervisor::listening::Listening;
@@ -68,7 +68,7 @@ impl Door<'_> {
     fn accept(&mut self, listener: &UnixListener, is_last: bool) -> bool {
         let stream = match listener.accept() {
             // Another user's connection is closed without a reply.
-            Ok((stream, _)) if !socket_path::is_own(&stream) => return true,
+            Ok((stream, _)) if !sockets::is_own(&stream) => return true,
             Ok((stream, _)) => Arc::new(stream),
             Err(error) => return !lacks_descriptors(&error),
         };

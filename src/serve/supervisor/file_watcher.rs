@@ -1,21 +1,16 @@
 //! Reports changes of the files in a `watch` setting, by notifications of the system, so that it costs
-//! nothing while nothing changes. It knows nothing about services. It does not use the crate `notify`, which
-//! takes a thread and two more descriptors for each service, and cannot exclude folders.
+//! nothing while nothing changes. It knows nothing about services.
 
 use std::collections::HashMap;
-use std::ffi::OsStr;
 use std::io;
-use std::mem::MaybeUninit;
-use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use globset::{GlobBuilder, GlobMatcher};
 use ignore::gitignore::Gitignore;
-use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 
 use crate::os_text;
+use crate::platform::folder_watch::{FolderWatch, Interest, explain};
 use crate::serve::probe::CancellableWait;
 
 /// How long nothing may change before a change is reported: programs write files in several steps.
@@ -130,10 +125,9 @@ impl GitIgnore {
 
 /// Files that are watched.
 pub struct FileWatcher {
-    notices: OwnedFd,
+    folders: FolderWatch,
     patterns: WatchPatterns,
     ignored: GitIgnore,
-    folders: HashMap<i32, PathBuf>,
 }
 
 impl FileWatcher {
@@ -141,16 +135,15 @@ impl FileWatcher {
     /// is not watched.
     pub fn of(written: &[String], work_dir: &Path) -> Result<Self, String> {
         let patterns = WatchPatterns::parse(written, work_dir)?;
-        let notices =
-            inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).map_err(|errno| words(errno.into()))?;
-        let mut changes = Self { notices, patterns, ignored: GitIgnore::default(), folders: HashMap::new() };
+        let folders = FolderWatch::new().map_err(|error| explain(&error))?;
+        let mut changes = Self { folders, patterns, ignored: GitIgnore::default() };
         for base in changes.patterns.bases.clone() {
             // A missing file is noticed when it is created, if its folder exists.
             let there = base.ancestors().find(|folder| folder.is_dir()).unwrap_or(Path::new("/")).to_path_buf();
             if there == base {
-                changes.add(&base, &mut Vec::new()).map_err(words)?;
+                changes.add(&base, &mut Vec::new()).map_err(|error| explain(&error))?;
             } else {
-                changes.add_one(&there).map_err(words)?;
+                changes.add_one(&there).map_err(|error| explain(&error))?;
             }
         }
         Ok(changes)
@@ -164,7 +157,7 @@ impl FileWatcher {
                 None => LONG,
                 Some((_, since)) => QUIET.min(LONGEST_NOISE.saturating_sub(since.elapsed())),
             };
-            let noticed = cancel.wait_for(&self.notices, time);
+            let noticed = cancel.wait_for(&self.folders, time);
             if !noticed && cancel.wait(Duration::ZERO) {
                 return None;
             }
@@ -180,33 +173,21 @@ impl FileWatcher {
 
     /// The selected files that have changed since the last call.
     fn read(&mut self) -> Vec<PathBuf> {
-        let mut buffer = [MaybeUninit::uninit(); 8192];
-        let mut events = Vec::new();
-        let mut reader = inotify::Reader::new(&self.notices, &mut buffer);
-        while let Ok(event) = reader.next() {
-            let name = event.file_name().map(|name| OsStr::from_bytes(name.to_bytes()).to_owned());
-            events.push((event.wd(), event.events(), name));
-        }
+        let found = self.folders.changes();
         let mut changed = Vec::new();
-        for (number, flags, name) in events {
-            if flags.contains(ReadFlags::QUEUE_OVERFLOW) {
-                // The changed file is unknown.
-                changed.extend(self.patterns.paths.first().or(self.patterns.bases.first()).cloned());
-            }
-            if flags.contains(ReadFlags::IGNORED) {
-                self.folders.remove(&number);
-            }
-            let Some(path) = self.folders.get(&number).and_then(|folder| Some(folder.join(name?))) else { continue };
-            if path.ends_with(".gitignore") {
+        if found.overflowed {
+            // The changed file is unknown.
+            changed.extend(self.patterns.paths.first().or(self.patterns.bases.first()).cloned());
+        }
+        for change in found.changes {
+            if change.path.ends_with(".gitignore") {
                 self.ignored = GitIgnore::default();
             }
-            if flags.contains(ReadFlags::ISDIR) {
-                if flags.intersects(ReadFlags::CREATE | ReadFlags::MOVED_TO) && self.is_of_use(&path) {
-                    // The files in it were added together with it.
-                    let _ = self.add(&path, &mut changed);
-                }
-            } else {
-                changed.push(path);
+            if !change.is_folder {
+                changed.push(change.path);
+            } else if change.is_new && self.is_of_use(&change.path) {
+                // The files in it were added together with it.
+                let _ = self.add(&change.path, &mut changed);
             }
         }
         changed.retain(|path| self.counts(path));
@@ -247,30 +228,11 @@ impl FileWatcher {
     }
 
     fn add_one(&mut self, folder: &Path) -> io::Result<()> {
-        let flags = WatchFlags::CLOSE_WRITE
-            | WatchFlags::MODIFY
-            | WatchFlags::CREATE
-            | WatchFlags::DELETE
-            | WatchFlags::MOVED_FROM
-            | WatchFlags::MOVED_TO
-            | WatchFlags::ONLYDIR;
-        match inotify::add_watch(&self.notices, folder, flags) {
-            Ok(number) => {
-                self.folders.insert(number, folder.to_path_buf());
-                Ok(())
-            }
+        match self.folders.add(folder, Interest::Everything) {
             // It was deleted in the meantime.
-            Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => Ok(()),
-            Err(errno) => Err(errno.into()),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(()),
+            added => added,
         }
-    }
-}
-
-fn words(error: io::Error) -> String {
-    match error.raw_os_error() {
-        Some(libc::ENOSPC) => "the system watches no more folders (fs.inotify.max_user_watches)".to_owned(),
-        Some(libc::EMFILE) => "the system has no more watches (fs.inotify.max_user_instances)".to_owned(),
-        _ => error.to_string(),
     }
 }
 

@@ -2,19 +2,20 @@
 //! temporary files, the supervisor could not be found: it listens again as soon as that happens.
 
 use std::os::unix::net::UnixListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::event::{PollFd, PollFlags, poll};
 
+use crate::platform::folder_watch::{FolderWatch, Interest};
 use crate::serve::client::socket_path;
 
 pub struct Listening {
     pub listener: UnixListener,
     socket: PathBuf,
     /// Reports removals from its folder. `None`: the system reports none.
-    removals: Option<Removals>,
+    removals: Option<FolderWatch>,
     /// The socket is removed on purpose.
     ends: Arc<AtomicBool>,
 }
@@ -22,7 +23,7 @@ pub struct Listening {
 impl Listening {
     pub fn new(listener: UnixListener, ends: Arc<AtomicBool>) -> Self {
         let socket = socket_path::socket_of(&listener);
-        let removals = Removals::of(&socket);
+        let removals = watch(&socket);
         Self { listener, socket, removals, ends }
     }
 
@@ -36,7 +37,7 @@ impl Listening {
             if !waiting[0].revents().is_empty() {
                 return None;
             }
-            self.removals.as_ref()?.take();
+            self.removals.as_mut()?.changes();
             if std::fs::symlink_metadata(&self.socket).is_ok() {
                 continue;
             }
@@ -52,39 +53,8 @@ impl Listening {
     }
 }
 
-#[cfg(target_os = "linux")]
-struct Removals(std::os::fd::OwnedFd);
-
-#[cfg(target_os = "linux")]
-impl Removals {
-    fn of(socket: &std::path::Path) -> Option<Self> {
-        use rustix::fs::inotify::{CreateFlags, WatchFlags, add_watch, init};
-        let notices = init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).ok()?;
-        let moves = WatchFlags::MOVED_FROM | WatchFlags::MOVE_SELF;
-        add_watch(&notices, socket.parent()?, moves | WatchFlags::DELETE | WatchFlags::DELETE_SELF).ok()?;
-        Some(Self(notices))
-    }
-
-    fn take(&self) {
-        let mut buffer = [0_u8; 4096];
-        while matches!(rustix::io::read(&self.0, &mut buffer), Ok(1..)) {}
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-struct Removals(std::os::fd::OwnedFd);
-
-#[cfg(not(target_os = "linux"))]
-impl Removals {
-    fn of(_: &std::path::Path) -> Option<Self> {
-        None
-    }
-
-    fn take(&self) {}
-}
-
-impl std::os::fd::AsFd for Removals {
-    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
-        self.0.as_fd()
-    }
+fn watch(socket: &Path) -> Option<FolderWatch> {
+    let mut removals = FolderWatch::new().ok()?;
+    removals.add(socket.parent()?, Interest::Removals).ok()?;
+    Some(removals)
 }

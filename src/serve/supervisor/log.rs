@@ -7,9 +7,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use rustix::io::Errno;
-use rustix::pipe::SpliceFlags;
-
+use crate::platform::descriptors;
 use crate::python_text::misleads;
 use crate::serve::private;
 
@@ -121,20 +119,13 @@ impl ServiceLog {
         self.refresh_length();
         self.note_time();
         let begin = self.length;
-        let mut offset = begin;
-        let flags = SpliceFlags::NONBLOCK | SpliceFlags::MOVE;
-        match rustix::pipe::splice(pipe, None, &self.file, Some(&mut offset), most, flags) {
-            Ok(length) => {
-                self.length += length as u64;
-                Ok(Some((begin, length)))
-            }
-            Err(Errno::AGAIN | Errno::INTR) => Err(io::ErrorKind::WouldBlock.into()),
+        let Some(length) = descriptors::move_to_file(pipe, &self.file, begin, most)? else {
             // A terminal, or a file system without splicing; a full disk is reported by writing.
-            Err(_) => {
-                self.takes = false;
-                Ok(None)
-            }
-        }
+            self.takes = false;
+            return Ok(None);
+        };
+        self.length += length as u64;
+        Ok(Some((begin, length)))
     }
 
     /// Reads a part of the moved output.

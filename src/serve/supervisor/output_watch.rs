@@ -13,6 +13,7 @@ use regex::bytes::Regex;
 use rustix::event::{PollFd, PollFlags, poll};
 
 use crate::execute::tree;
+use crate::platform::descriptors;
 use crate::serve::lines::Lines;
 use crate::serve::shim::instance_mark;
 use crate::serve::shim::message::ShimEvent;
@@ -76,7 +77,7 @@ pub struct OutputWatch {
 impl OutputWatch {
     /// Reads the service's output and the shim's events until the shim has ended.
     pub fn run(mut self, output: File, events: File) {
-        let _ = rustix::pipe::fcntl_setpipe_size(&output, PIPE);
+        descriptors::enlarge_pipe(&output, PIPE);
         let _ = rustix::io::ioctl_fionbio(&output, true);
         let mut partial = Lines::default();
         if !self.read(&output, events, &mut partial) || self.runs_probes {

@@ -17,13 +17,13 @@ use parking_lot::Mutex;
 use crate::event::{Reporter, RunEvent};
 use crate::execute::process::{self, ForkSide};
 use crate::execute::tree;
+use crate::platform::memory;
 use crate::serve::client::socket_path::{self, ProjectClaim};
 use crate::serve::protocol::SUPERVISOR_VERB;
 use crate::serve::shim::forker::ShimForker;
 use crate::serve::shim::instance_mark;
 use crate::serve::supervisor::accept;
 use crate::serve::supervisor::listening::Listening;
-use crate::serve::supervisor::memory;
 use crate::serve::supervisor::{Supervisor, SupervisorMessage, SupervisorParts, SupervisorRecord};
 
 /// How long the shims of a killed supervisor have to end their services.

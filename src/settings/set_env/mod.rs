@@ -43,7 +43,7 @@ pub(super) enum SetEnvLine {
 pub(super) enum SetEnvBlock {
     Lines(Vec<SetEnvLine>),
     /// Another section's `set_env` with overrides of its own, which count for those who refer to it too.
-    Reference(SetEnv),
+    Reference(Box<SetEnv>),
 }
 
 /// How the setting is written; only a table, or a list that extends, may be referred to from within a list.

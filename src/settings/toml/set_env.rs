@@ -158,14 +158,14 @@ fn set_env(element: SetEnvElement) -> Result<SetEnv, ConfigError> {
         }
         SetEnvElement::Reference(other) => {
             let shape = other.shape();
-            Ok(SetEnv::of_blocks(vec![SetEnvBlock::Reference(other)], shape, TOML_PREFIX))
+            Ok(SetEnv::of_blocks(vec![SetEnvBlock::Reference(Box::new(other))], shape, TOML_PREFIX))
         }
     }
 }
 
 fn block(element: SetEnvElement) -> Result<SetEnvBlock, ConfigError> {
     match element {
-        SetEnvElement::Reference(other) => Ok(SetEnvBlock::Reference(other)),
+        SetEnvElement::Reference(other) => Ok(SetEnvBlock::Reference(Box::new(other))),
         SetEnvElement::Plain(table) => lines(&table).map(SetEnvBlock::Lines),
         SetEnvElement::List(span, elements) => {
             Err(wrong_set_env(&as_toml(SetEnvElement::List(span.clone(), elements)), span))

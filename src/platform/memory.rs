@@ -1,4 +1,5 @@
-//! Keeps the memory of background processes small. It does not change their behaviour.
+//! Keeps the memory of background processes small. It does not change their behaviour. Only glibc needs it: other
+//! allocators have one heap for all threads and return free memory by themselves.
 
 /// Lets all threads share one heap; otherwise each would leave one behind for as long as services run. Called
 /// before any thread is started.
