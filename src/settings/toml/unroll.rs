@@ -101,19 +101,7 @@ impl<'a> TomlUnroller<'a> {
                 result.push(found);
                 continue;
             }
-            if is_set(entry.get("marker")) {
-                return Err(match_error("a replace with extend=true cannot have a marker").in_part(entry.span()));
-            }
-            let span = found.span();
-            match found.content {
-                TomlContent::Array(more) => result.extend(more),
-                // A text is one entry; an empty one, of a false condition, is no entry.
-                TomlContent::Scalar(Toml::String(text)) if text.is_empty() => {}
-                TomlContent::Table(table) => {
-                    result.extend(table.into_iter().map(|(key, _)| TomlValue::text(key, span.clone())));
-                }
-                scalar => result.push(TomlValue::new(scalar, span)),
-            }
+            extend(&mut result, entry, found)?;
         }
         Ok(result)
     }
@@ -128,19 +116,18 @@ impl<'a> TomlUnroller<'a> {
                 None => TomlValue::text(String::new(), span.clone()),
             },
             Some("ref") => self.reference(table, span.clone(), depth)?,
-            _ => {
-                let resolve = |(key, value): (&String, &TomlValue)| Ok((key.clone(), self.value(value, depth)?));
-                let table = table.iter().map(resolve).collect::<Result<_, ConfigError>>()?;
-                return Ok(TomlValue::new(TomlContent::Table(table), span));
-            }
+            _ => return self.plain_table(table, span, depth),
         };
-        match table.get("marker") {
-            Some(marker) if is_set(Some(marker)) => {
-                let pairs = [("value".to_owned(), found), ("marker".to_owned(), marker.clone())];
-                Ok(TomlValue::new(TomlContent::Table(pairs.into_iter().collect()), span))
-            }
-            _ => Ok(found),
-        }
+        Ok(match table.get("marker").filter(|marker| is_set(Some(marker))) {
+            Some(marker) => marked(found, marker, span),
+            None => found,
+        })
+    }
+
+    fn plain_table(&mut self, table: &TomlTable, span: Span, depth: usize) -> Result<TomlValue, ConfigError> {
+        let resolve = |(key, value): (&String, &TomlValue)| Ok((key.clone(), self.value(value, depth)?));
+        let table = table.iter().map(resolve).collect::<Result<_, ConfigError>>()?;
+        Ok(TomlValue::new(TomlContent::Table(table), span))
     }
 
     fn positional(&mut self, table: &TomlTable, span: Span, depth: usize) -> Result<TomlValue, ConfigError> {
@@ -289,32 +276,59 @@ impl<'a> TomlUnroller<'a> {
             return Err(ConfigError::value(crate::python_text::python_repr(key)));
         }
         let set = self.settings.environment(env);
-        let text = |text: String| TomlValue::text(text, span.clone());
-        let list = |entries: Vec<TomlValue>| TomlValue::list(entries, span.clone());
-        let texts = |entries: Vec<String>| list(entries.into_iter().map(text).collect());
-        let scalar = |value: Toml| TomlValue::new(TomlContent::Scalar(value), span.clone());
         let value = self.settings.value(&set, key)?;
         let shown = self.settings.shown(&set, key, &value)?;
         self.count(shown.text.lines().count())?;
-        Ok(match value {
-            SettingValue::Requirements(_) => texts(shown.text.lines().map(str::to_owned).collect()),
-            SettingValue::List(entries) | SettingValue::Set(entries) | SettingValue::Environments(entries) => {
-                texts(entries)
-            }
-            SettingValue::Command(command) => texts(raw_words(&command)),
-            SettingValue::Commands(commands) => {
-                list(commands.iter().map(|command| texts(raw_words(command))).collect())
-            }
-            SettingValue::Boolean(flag) => scalar(Toml::Boolean(flag)),
-            SettingValue::Integer(number) => scalar(Toml::Integer(number)),
-            SettingValue::Float(number) => scalar(Toml::Float(number)),
-            SettingValue::Variables(pairs) => {
-                let table = pairs.into_iter().map(|(name, value)| (name, text(value))).collect();
-                TomlValue::new(TomlContent::Table(table), span.clone())
-            }
-            _ => text(shown.text),
-        })
+        Ok(as_written(value, shown.text, span))
     }
+}
+
+/// A setting's value in the shape it would have been written in. Kept out of the functions that call each other, whose
+/// stack frames are to stay small.
+fn as_written(value: SettingValue, shown: String, span: Span) -> TomlValue {
+    let text = |text: String| TomlValue::text(text, span.clone());
+    let list = |entries: Vec<TomlValue>| TomlValue::list(entries, span.clone());
+    let texts = |entries: Vec<String>| list(entries.into_iter().map(text).collect());
+    let scalar = |value: Toml| TomlValue::new(TomlContent::Scalar(value), span.clone());
+    match value {
+        SettingValue::Requirements(_) => texts(shown.lines().map(str::to_owned).collect()),
+        SettingValue::List(entries) | SettingValue::Set(entries) | SettingValue::Environments(entries) => {
+            texts(entries)
+        }
+        SettingValue::Command(command) => texts(raw_words(&command)),
+        SettingValue::Commands(commands) => list(commands.iter().map(|command| texts(raw_words(command))).collect()),
+        SettingValue::Boolean(flag) => scalar(Toml::Boolean(flag)),
+        SettingValue::Integer(number) => scalar(Toml::Integer(number)),
+        SettingValue::Float(number) => scalar(Toml::Float(number)),
+        SettingValue::Variables(pairs) => {
+            let table = pairs.into_iter().map(|(name, value)| (name, text(value))).collect();
+            TomlValue::new(TomlContent::Table(table), span.clone())
+        }
+        _ => text(shown),
+    }
+}
+
+/// Adds the values that an entry stands for.
+fn extend(result: &mut Vec<TomlValue>, entry: &TomlValue, found: TomlValue) -> Result<(), ConfigError> {
+    if is_set(entry.get("marker")) {
+        return Err(match_error("a replace with extend=true cannot have a marker").in_part(entry.span()));
+    }
+    let span = found.span();
+    match found.content {
+        TomlContent::Array(more) => result.extend(more),
+        // A text is one entry; an empty one, of a false condition, is no entry.
+        TomlContent::Scalar(Toml::String(text)) if text.is_empty() => {}
+        TomlContent::Table(table) => {
+            result.extend(table.into_iter().map(|(key, _)| TomlValue::text(key, span.clone())));
+        }
+        scalar => result.push(TomlValue::new(scalar, span)),
+    }
+    Ok(())
+}
+
+fn marked(value: TomlValue, marker: &TomlValue, span: Span) -> TomlValue {
+    let pairs = [("value".to_owned(), value), ("marker".to_owned(), marker.clone())];
+    TomlValue::new(TomlContent::Table(pairs.into_iter().collect()), span)
 }
 
 /// Whether a word at this place may be the program of a command.
