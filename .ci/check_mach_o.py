@@ -9,6 +9,7 @@ import struct
 import sys
 
 PROCESSORS = {"x86_64": 0x01000007, "aarch64": 0x0100000C}
+OLDEST_MACOS = {"x86_64": (10, 13), "aarch64": (11, 0)}
 LOAD_LIBRARY, BUILD_VERSION, OLDEST_VERSION, SIGNATURE = 0xC, 0x32, 0x24, 0x1D
 
 
@@ -50,7 +51,9 @@ def main(path, processor):
             print(f"  needs {library}")
         elif kind in (BUILD_VERSION, OLDEST_VERSION):
             version = struct.unpack_from("<I", command, 12 if kind == BUILD_VERSION else 8)[0]
-            print(f"  runs on macOS {version >> 16}.{version >> 8 & 255} and later")
+            version = version >> 16, version >> 8 & 255
+            assert version <= OLDEST_MACOS[processor], f"it needs macOS {version}"
+            print(f"  runs on macOS {version[0]}.{version[1]} and later")
         elif kind == SIGNATURE:
             check_signature(data, struct.unpack_from("<I", command, 8)[0])
             signed = True
