@@ -15,4 +15,5 @@ mod reports;
 mod running;
 mod runtimes;
 mod serving;
+mod shipping;
 mod support;

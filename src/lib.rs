@@ -37,6 +37,7 @@ pub mod runtime;
 pub mod scratch;
 pub mod serve;
 pub mod settings;
+pub mod ship;
 pub mod source;
 
 use std::ffi::OsString;

@@ -28,6 +28,12 @@ pub fn uv(folder: &Path, version: &str, script: &str) -> PathBuf {
     write(folder, ("uv", version), &[(format!("uv-{version}.data/scripts/uv"), format!("#!/bin/sh\n{script}\n"))])
 }
 
+/// A wheel with these files, some of which may be in its `.dist-info`, and these lines in its metadata.
+pub fn containing(folder: &Path, what: (&str, &str), files: &[(&str, &str)], lines: &str) -> PathBuf {
+    let files: Vec<_> = files.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
+    write_with(folder, what, &files, lines)
+}
+
 fn write(folder: &Path, what: (&str, &str), files: &[(String, String)]) -> PathBuf {
     write_with(folder, what, files, "")
 }

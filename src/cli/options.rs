@@ -217,6 +217,25 @@ pub struct LockOptions {
     pub output_file: Option<PathBuf>,
 }
 
+/// Options of the verbs for packed files.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ShipOptions {
+    /// `--format` of `pack`: one of [`crate::cli::arguments::PACK_FORMATS`].
+    pub format: String,
+    /// `-o` of `pack`, absolute.
+    pub output_file: Option<PathBuf>,
+    /// `--untested` of `pack`.
+    pub untested: bool,
+    /// The file of `verify` and `install`, absolute.
+    pub file: PathBuf,
+    /// `--key`: a file, or the key itself.
+    pub key: Option<String>,
+    /// The number of `rollback`.
+    pub release: Option<u64>,
+    /// `--format json` of `releases`.
+    pub json: bool,
+}
+
 /// Options of the verbs for services.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ServiceOptions {
@@ -309,6 +328,7 @@ pub struct Options {
     pub list: ListOptions,
     pub services: ServiceOptions,
     pub locks: LockOptions,
+    pub ship: ShipOptions,
     /// The path of `devenv`, absolute.
     pub devenv_path: PathBuf,
     pub schema: SchemaOptions,

@@ -1,5 +1,7 @@
 //! Resolves [`Options`] from the command line, variables, the user's file and defaults, in this order.
 
+mod ship;
+
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::path::{Path, PathBuf};
@@ -78,6 +80,7 @@ pub fn resolve(typed: TypedArguments<'_>, surroundings: ProcessContext) -> Resul
         },
         services: resolver.service_options()?,
         locks: resolver.lock_options(),
+        ship: resolver.ship_options()?,
         devenv_path: PathBuf::new(),
         schema: SchemaOptions { strict: resolver.flag("strict", false), all_keys: resolver.is_typed("all_keys") },
         quickstart_root: resolver.quickstart_root(),
@@ -475,6 +478,10 @@ impl OptionsResolver<'_> {
                 options.run.no_capture = true;
             }
             Verb::Devenv => self.settle_devenv(options),
+            Verb::Pack => {
+                let run = &mut options.run;
+                (run.locked, run.no_test, run.skip_missing_interpreters) = (true, true, SkipMissing::No);
+            }
             _ => {}
         }
     }

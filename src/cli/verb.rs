@@ -31,13 +31,18 @@ pub enum Verb {
     Outdated,
     Audit,
     Sbom,
+    Pack,
+    Verify,
+    Install,
+    Releases,
+    Rollback,
     Man,
     Completion,
 }
 
 impl Verb {
     /// All commands, in the order of the help.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 35] = [
         Self::Run,
         Self::RunParallel,
         Self::Serve,
@@ -66,6 +71,11 @@ impl Verb {
         Self::Outdated,
         Self::Audit,
         Self::Sbom,
+        Self::Pack,
+        Self::Verify,
+        Self::Install,
+        Self::Releases,
+        Self::Rollback,
         Self::Man,
         Self::Completion,
     ];
@@ -102,6 +112,11 @@ impl Verb {
             Self::Outdated => ("outdated", None),
             Self::Audit => ("audit", None),
             Self::Sbom => ("sbom", None),
+            Self::Pack => ("pack", None),
+            Self::Verify => ("verify", None),
+            Self::Install => ("install", None),
+            Self::Releases => ("releases", None),
+            Self::Rollback => ("rollback", None),
             Self::Completion => ("completion", None),
         }
     }
@@ -141,6 +156,11 @@ impl Verb {
             Self::Outdated => "List outdated locked packages",
             Self::Audit => "Check locked packages for known vulnerabilities",
             Self::Sbom => "Export locked packages as a CycloneDX SBOM",
+            Self::Pack => "Pack a locked environment for other machines",
+            Self::Verify => "Check a packed file on this machine",
+            Self::Install => "Install a packed file as a release",
+            Self::Releases => "List installed releases",
+            Self::Rollback => "Switch to an earlier release",
             Self::Man => "Install the manual page",
             Self::Completion => "Generate shell completions",
         }
@@ -156,9 +176,13 @@ impl Verb {
             Self::Update => "[options] [NAME ...]",
             Self::Completion => "[options] SHELL",
             Self::Scale => "[options] ENV=N ...",
+            Self::Verify | Self::Install => "[options] FILE",
+            Self::Rollback => "[options] [N]",
             Self::Serve | Self::Up | Self::Down | Self::Ps | Self::Logs | Self::Events => "[options] [ENV ...]",
             Self::Start | Self::Stop | Self::Restart | Self::Wait => "[options] ENV ...",
             Self::Services
+            | Self::Pack
+            | Self::Releases
             | Self::List
             | Self::Config
             | Self::Depends
@@ -264,6 +288,26 @@ impl Verb {
                  vulnerability is known, and with an error if a package could not be looked up."
             }
             Self::Sbom => "Writes the locked packages as a CycloneDX document (JSON) to standard output or a file.",
+            Self::Pack => {
+                "Builds a locked environment and packs it, with the project, its Python, a bill of materials and the digest \
+                 of every file, into a file that runs on other machines. The same sources and lock result in the same \
+                 bytes. Fails if the lock is out of date, or if an environment in pack_tests has not passed on exactly \
+                 these files."
+            }
+            Self::Verify => {
+                "Checks a file that pack wrote: its signature, the digest of every file, whether this machine can run it, \
+                 and whether its console scripts can be imported. Uses no network and no configuration."
+            }
+            Self::Install => {
+                "Checks a packed file, unpacks it next to the releases in the folder of --root and switches the link \
+                 current to it. If anything fails, the previous release stays in place. Older releases than the newest \
+                 pack_keep are removed."
+            }
+            Self::Releases => "Lists the releases in the folder of --root. The current one is marked.",
+            Self::Rollback => {
+                "Checks an earlier release in the folder of --root and switches the link current to it: the release with \
+                 this number, or the newest before the current one."
+            }
             Self::Completion => {
                 "Prints a completion script for bash, zsh, fish or powershell. In the first three, it also completes the names \
                  in the configuration: environments, services, labels, factors and profiles."
@@ -340,6 +384,17 @@ impl Verb {
             Self::Outdated => &[("outdated", "every locked environment")],
             Self::Audit => &[("audit", "query osv.dev"), ("audit --db all.zip", "use a downloaded database")],
             Self::Sbom => &[("sbom -o sbom.json", "all locked environments")],
+            Self::Pack => &[
+                ("pack -e web", "write web-VERSION.tar.zst"),
+                ("pack -e web --untested -o web.tar.zst", "without the tests in pack_tests"),
+            ],
+            Self::Verify => &[("verify web.tar.zst --key minisign.pub", "with its signature")],
+            Self::Install => &[("install web.tar.zst --root /opt/web", "then: /opt/web/current/run")],
+            Self::Releases => &[("releases --root /opt/web", "a table")],
+            Self::Rollback => &[
+                ("rollback --root /opt/web", "the release before the current one"),
+                ("rollback 3 --root /opt/web", "release 3"),
+            ],
             Self::Completion => &[
                 ("completion bash > ~/.envo.bash", "then in ~/.bashrc: . ~/.envo.bash"),
                 ("completion zsh > _envo", "in a folder of $fpath"),
@@ -352,13 +407,18 @@ impl Verb {
     pub(super) fn concerns_environments(self) -> bool {
         let about_none =
             [Self::Scale, Self::Schema, Self::Quickstart, Self::Import, Self::Man, Self::Completion, Self::Services];
-        !about_none.contains(&self) && !self.talks_only()
+        !about_none.contains(&self) && !self.talks_only() && !self.is_about_releases()
     }
 
     /// Whether it only talks to the running supervisor and builds nothing.
     pub(super) fn talks_only(self) -> bool {
         use Verb::{Down, Events, Logs, Ps, Restart, Start, Stop, Wait};
         matches!(self, Down | Ps | Logs | Start | Stop | Restart | Wait | Events)
+    }
+
+    /// Whether it works with packed files, on a machine without the project.
+    pub(super) fn is_about_releases(self) -> bool {
+        matches!(self, Self::Verify | Self::Install | Self::Releases | Self::Rollback)
     }
 
     /// Whether it is about locks and creates no environment.

@@ -19,9 +19,11 @@ pub mod logs;
 pub mod man;
 mod open_plan;
 pub mod outdated;
+pub mod pack;
 mod packaged_services;
 mod provision;
 pub mod quickstart;
+pub mod releases;
 mod required_python;
 pub mod run;
 mod run_context;
@@ -181,6 +183,11 @@ fn dispatch(options: &Options) -> anyhow::Result<i32> {
         Verb::Graph | Verb::Sbom => graph::execute(options),
         Verb::Outdated => outdated::execute(options),
         Verb::Audit => audit::execute(options),
+        Verb::Pack => pack::execute(options),
+        Verb::Verify => releases::execute_verify(options),
+        Verb::Install => releases::execute_install(options),
+        Verb::Releases => releases::execute_list(options),
+        Verb::Rollback => releases::execute_rollback(options),
         Verb::Man => man::execute(options),
         Verb::Completion => completion::execute(options),
     }

@@ -52,7 +52,7 @@ pub(super) fn run_environments(
     // The folders of all must be known, so it is also said of the others that they are left out.
     plan.kept(|entry| !entry.kind.is_package())?;
     report_warnings(plan, options);
-    let manner = RunMode::of(options, plan);
+    let manner = RunMode::of(options, plan, &discovery);
     let run = Arc::new(open_run(options, plan, Arc::clone(&discovery), &manner)?);
     redirect_env::check(plan, &run.project)?;
     warn_of_misspellings(options, plan, &names, run.reporter.as_ref());

@@ -19,6 +19,7 @@ use crate::report::github;
 use crate::report::observers::{Observers, observed};
 use crate::report::{EventLayout, JunitReporter};
 use crate::runtime::python::{PythonDiscovery, PythonRuntime};
+use crate::ship::test_recorder::PackTestRecorder;
 use anyhow::{Context, Result};
 use parking_lot::Mutex;
 use signal_hook::consts::SIGINT;
@@ -59,10 +60,10 @@ impl RunMode {
         Self { places: Some(1), grouping: ProcessGrouping::Shared, display, ..Self::side_by_side() }
     }
 
-    pub(super) fn of(options: &Options, plan: &Arc<Plan>) -> Self {
+    pub(super) fn of(options: &Options, plan: &Arc<Plan>, discovery: &Arc<PythonDiscovery>) -> Self {
         let run = &options.run;
         let junit = run.junit_xml.as_ref().map(|_| Arc::default());
-        let observers = observers(options, plan, junit.as_ref());
+        let observers = observers(options, plan, discovery, junit.as_ref());
         if options.verb != Verb::RunParallel {
             return Self { junit, observers, ..Self::one_by_one() };
         }
@@ -86,7 +87,12 @@ impl RunMode {
 }
 
 /// The receivers of events other than the user.
-fn observers(options: &Options, plan: &Arc<Plan>, junit: Option<&Arc<JunitReporter>>) -> Observers {
+fn observers(
+    options: &Options,
+    plan: &Arc<Plan>,
+    discovery: &Arc<PythonDiscovery>,
+    junit: Option<&Arc<JunitReporter>>,
+) -> Observers {
     let mut observers: Vec<Arc<dyn Reporter>> = Vec::new();
     observers.extend(junit.map(|junit| Arc::clone(junit) as Arc<dyn Reporter>));
     if let Some(checkout) = github::checkout(&options.variables, &options.current_dir) {
@@ -94,6 +100,8 @@ fn observers(options: &Options, plan: &Arc<Plan>, junit: Option<&Arc<JunitReport
         let places = move |environment: &str, key: &str| plan.settings.written_at(environment, key);
         observers.push(Arc::new(github::GithubAnnotations::new(checkout, Box::new(places))));
     }
+    let recorder = PackTestRecorder::new(options, plan, Arc::clone(discovery) as _);
+    observers.extend(recorder.map(|recorder| Arc::new(recorder) as Arc<dyn Reporter>));
     observers.into()
 }
 

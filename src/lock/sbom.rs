@@ -57,18 +57,18 @@ pub fn sbom(locks: &ProjectLocks<'_>, timestamp: &str) -> Result<ProjectSbom> {
 
 /// The locked contents of a project.
 #[derive(Debug, Clone, Copy)]
-struct BillOfMaterials<'a> {
-    project: &'a str,
+pub struct BillOfMaterials<'a> {
+    pub project: &'a str,
     /// Locks of Python, by environment.
-    locks: &'a [(String, LockDocument)],
+    pub locks: &'a [(String, LockDocument)],
     /// Dependency graphs of the environments for which they are known.
-    graphs: &'a [PackageGraph],
+    pub graphs: &'a [PackageGraph],
     /// Locks of other languages, by environment.
-    languages: &'a [(&'a str, &'a EcosystemContents)],
+    pub languages: &'a [(&'a str, &'a EcosystemContents)],
     /// Licences of Python packages.
-    licences: &'a Licences,
+    pub licences: &'a Licences,
     /// The time of creation in ISO 8601.
-    timestamp: &'a str,
+    pub timestamp: &'a str,
 }
 
 /// Components by reference, with the environments that contain each.
@@ -76,7 +76,7 @@ type SbomComponents<'a> = BTreeMap<String, (Value, Vec<&'a str>)>;
 
 impl BillOfMaterials<'_> {
     /// The bill of materials for all of it.
-    fn document(&self) -> Value {
+    pub fn document(&self) -> Value {
         let components = self.components();
         let references: Vec<String> = components.keys().cloned().collect();
         let components: Vec<Value> = components

@@ -6,9 +6,11 @@
 mod locks;
 mod options;
 mod shapes;
+mod shipping;
 
 pub use locks::{GRAPH_FORMATS, TABLE_FORMATS};
 pub use options::{COLORS, DEPENDS_FORMATS, IMPORT_KINDS, REPORTS, RUNNERS, SHELLS};
+pub use shipping::PACK_FORMATS;
 
 use clap::{Arg, Command};
 
@@ -94,6 +96,10 @@ impl CommandWord {
             result.extend(selection(self));
         }
         let is_about_locks = self.verb().is_some_and(Verb::is_about_locks);
+        if self.verb().is_some_and(Verb::is_about_releases) {
+            result.extend(options::general());
+            return result;
+        }
         if !self.talks_only() && !is_about_locks && self != Self::Verb(Verb::Services) {
             result.extend(building(self));
         }

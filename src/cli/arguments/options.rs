@@ -3,7 +3,7 @@
 use clap::{Arg, ArgAction};
 
 use super::shapes::{choice, flag, under, value, values};
-use super::{CommandWord, Verb, locks};
+use super::{CommandWord, Verb, locks, shipping};
 
 /// The colours for the standard error of commands, by colorama's names.
 pub const COLORS: [&str; 17] = [
@@ -81,6 +81,7 @@ pub fn command_specific(word: CommandWord) -> Vec<Arg> {
         }
         CommandWord::Verb(verb) if verb.serves() || verb.talks_only() || verb == Verb::Services => services(verb),
         CommandWord::Verb(verb) if verb.is_about_locks() => locks::arguments(verb),
+        CommandWord::Verb(verb) if verb == Verb::Pack || verb.is_about_releases() => shipping::arguments(verb),
         CommandWord::Verb(Verb::List) => under(
             "Output",
             vec![
@@ -179,11 +180,12 @@ fn services(verb: Verb) -> Vec<Arg> {
 
 /// The options that select environments.
 pub fn selection(word: CommandWord) -> Vec<Arg> {
-    let one = matches!(word, CommandWord::Verb(Verb::Exec | Verb::Devenv));
+    let one = matches!(word, CommandWord::Verb(Verb::Exec | Verb::Devenv | Verb::Pack));
     let mut result = Vec::new();
     let help = match word {
         CommandWord::Verb(Verb::List | Verb::Depends) => None,
         CommandWord::Verb(Verb::Exec | Verb::Devenv) => Some("select this environment [default: py]"),
+        CommandWord::Verb(Verb::Pack) => Some("select this environment [default: the only one with pack_command]"),
         CommandWord::Verb(Verb::Serve | Verb::Up) => {
             Some("select these services (commas and braces allowed); may be repeated [default: every service]")
         }

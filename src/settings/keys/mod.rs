@@ -4,6 +4,7 @@
 
 mod environment;
 mod lock;
+mod pack;
 mod packaging;
 mod project;
 mod runtime;
@@ -83,7 +84,7 @@ const fn aliased(
 const OF_TOX: [&[SettingKey]; 4] = [project::KEYS, environment::KEYS, uv::KEYS, packaging::KEYS];
 
 /// The keys that tox does not have; `config` shows them only if they are used.
-const OWN: [&[SettingKey]; 4] = [runtime::INSTALLING, service::KEYS, runtime::KEYS, lock::KEYS];
+const OWN: [&[SettingKey]; 5] = [runtime::INSTALLING, service::KEYS, runtime::KEYS, lock::KEYS, pack::KEYS];
 
 /// All keys, tox's first.
 pub fn all() -> impl Iterator<Item = &'static SettingKey> {

@@ -1,0 +1,137 @@
+//! `envo verify`, `envo install`, `envo releases` and `envo rollback`: packed files on the machine they run on. None of
+//! them reads a project's configuration.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use serde_json::json;
+
+use crate::cli::options::Options;
+use crate::execute::interrupt::Interrupt;
+use crate::exit_code;
+use crate::report::plain;
+use crate::report::table;
+use crate::ship::manifest::Manifest;
+use crate::ship::provenance;
+use crate::ship::releases::{Installation, Release};
+use crate::ship::signature;
+use crate::ship::verify::{Checker, amount};
+
+/// `envo verify`.
+pub fn execute_verify(options: &Options) -> Result<i32> {
+    let interrupt = Interrupt::default();
+    let checker = Checker { variables: &options.variables, interrupt: &interrupt };
+    let file = &options.ship.file;
+    if file.is_dir() {
+        let manifest = checker.release(file)?;
+        plain::out(&described(&manifest, "a folder, which has none"));
+        return Ok(exit_code::OK);
+    }
+    let signed = signature(options)?;
+    let manifest = checker.file(file)?;
+    plain::out(&described(&manifest, &signed));
+    Ok(exit_code::OK)
+}
+
+/// The state of the signature, which is checked before the file is read.
+fn signature(options: &Options) -> Result<String> {
+    let file = &options.ship.file;
+    Ok(match &options.ship.key {
+        Some(key) => {
+            let path = options.current_dir.join(key);
+            let key = if path.is_file() { path.display().to_string() } else { key.clone() };
+            format!("valid, of {}", signature::verify(file, &key)?)
+        }
+        None if signature::path_for(file).exists() => "not checked; name the key with --key".to_owned(),
+        None => "none".to_owned(),
+    })
+}
+
+fn described(manifest: &Manifest, signature: &str) -> String {
+    let target = &manifest.target;
+    let glibc = if target.glibc.is_empty() { String::new() } else { format!(", glibc {} or newer", target.glibc) };
+    format!(
+        "{} {}\n  signature  {signature}\n  files      {}, {}, as packed\n  machine    {} {}{glibc}\n  \
+         Python     {}, works here\n  scripts    {}, can be imported\n",
+        manifest.name,
+        manifest.version,
+        manifest.members.len(),
+        amount(manifest.size()),
+        target.system,
+        target.machine,
+        manifest.python.version,
+        manifest.scripts.len(),
+    )
+}
+
+/// `envo install`.
+pub fn execute_install(options: &Options) -> Result<i32> {
+    let interrupt = Interrupt::default();
+    let checker = Checker { variables: &options.variables, interrupt: &interrupt };
+    if options.ship.key.is_some() {
+        signature(options)?;
+    }
+    let installed = Installation::lock(&root(options))?.install(&options.ship.file, &checker)?;
+    let release = &installed.release;
+    let (name, version) = identity(release);
+    let how = if installed.was_there { "was installed already; it is current" } else { "is current" };
+    let mut text = format!("{name} {version} {how} as release {}\n", release.number);
+    for number in &installed.removed {
+        text.push_str(&format!("release {number} was removed\n"));
+    }
+    plain::out(&text);
+    Ok(exit_code::OK)
+}
+
+/// `envo rollback`.
+pub fn execute_rollback(options: &Options) -> Result<i32> {
+    let interrupt = Interrupt::default();
+    let checker = Checker { variables: &options.variables, interrupt: &interrupt };
+    let root = root(options);
+    Installation::open(&root)?;
+    let release = Installation::lock(&root)?.roll_back(options.ship.release, &checker)?;
+    let (name, version) = identity(&release);
+    plain::out(&format!("{name} {version} is current as release {}\n", release.number));
+    Ok(exit_code::OK)
+}
+
+/// `envo releases`.
+pub fn execute_list(options: &Options) -> Result<i32> {
+    let releases = Installation::open(&root(options))?.releases()?;
+    if options.ship.json {
+        let document: Vec<_> = releases.iter().map(json_of).collect();
+        plain::out(&format!("{}\n", serde_json::to_string_pretty(&json!(document))?));
+        return Ok(exit_code::OK);
+    }
+    let mut rows = Vec::new();
+    for release in &releases {
+        let (name, version) = identity(release);
+        let tested = if is_tested(release) { "yes" } else { "no" };
+        let mark = if release.is_current { "current" } else { "" };
+        rows.push([&release.number.to_string(), &name, &version, tested, mark].map(str::to_owned).to_vec());
+    }
+    plain::out(&table::format_table(&["RELEASE", "NAME", "VERSION", "TESTED", "STATE"], &rows));
+    Ok(exit_code::OK)
+}
+
+fn json_of(release: &Release) -> serde_json::Value {
+    let (name, version) = identity(release);
+    json!({"release": release.number, "name": name, "version": version, "current": release.is_current,
+        "tested": is_tested(release), "folder": release.folder})
+}
+
+fn identity(release: &Release) -> (String, String) {
+    match &release.manifest {
+        Ok(manifest) => (manifest.name.clone(), manifest.version.clone()),
+        Err(_) => ("?".to_owned(), "damaged".to_owned()),
+    }
+}
+
+fn is_tested(release: &Release) -> bool {
+    let text = std::fs::read_to_string(release.folder.join(provenance::PATH)).unwrap_or_default();
+    serde_json::from_str::<serde_json::Value>(&text).is_ok_and(|provenance| provenance["tested"] == true)
+}
+
+fn root(options: &Options) -> PathBuf {
+    options.root_dir.as_ref().map_or_else(|| options.current_dir.clone(), |root| options.current_dir.join(root))
+}

@@ -1,0 +1,214 @@
+//! Reads a packed file: its manifest first, then every member, which must be exactly what the manifest lists, in order.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufReader, Read, Write};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
+use tar::{Archive, Entry, EntryType};
+
+use crate::digest::hexadecimal;
+use crate::ship::manifest::{self, Manifest, Member, MemberKind};
+use crate::ship::refusal::Refusal;
+
+/// Nothing that envo packs has a larger one.
+const LARGEST_MANIFEST: u64 = 256 * 1024 * 1024;
+const STEP: usize = 256 * 1024;
+
+type Content = zstd::stream::read::Decoder<'static, BufReader<File>>;
+
+/// Reads the file. `accept` sees the manifest before anything else is read. The members are written into the folder
+/// `unpack_to`, which must be empty, or only compared.
+pub fn read(
+    file: &Path,
+    accept: &mut dyn FnMut(&Manifest) -> Result<(), Refusal>,
+    unpack_to: &mut dyn FnMut(&Manifest) -> anyhow::Result<Option<PathBuf>>,
+) -> anyhow::Result<Manifest> {
+    let opened = File::open(file).map_err(|error| Refusal::new(format!("{}: {error}", file.display())))?;
+    let foreign = || {
+        let reason = format!("{} was not written by `envo pack`, or is damaged at its start", file.display());
+        Refusal::new(reason).help("pack it with `envo pack --format tar`, or copy it again")
+    };
+    let mut archive = Archive::new(Content::new(opened).map_err(|_| foreign())?);
+    let mut entries = archive.entries().map_err(|_| foreign())?;
+    let mut first = entries.next().and_then(Result::ok).ok_or_else(foreign)?;
+    let manifest = manifest_of(&mut first, &foreign)?;
+    accept(&manifest)?;
+    let target = unpack_to(&manifest)?;
+    let top = manifest.folder_name();
+    for member in &manifest.members {
+        let mut entry = match entries.next() {
+            Some(Ok(entry)) => entry,
+            Some(Err(_)) => return Err(damaged(&member.path).into()),
+            None => return Err(Refusal::new(format!("`{}` is missing; the file was cut off", member.path)).into()),
+        };
+        check_path(&entry, &top, member)?;
+        check_member(&mut entry, member, target.as_deref())?;
+    }
+    match entries.next() {
+        None => {}
+        Some(Ok(entry)) => return Err(unlisted(&path_of(&entry)).into()),
+        Some(Err(_)) => return Err(Refusal::new("the end of the file is damaged").into()),
+    }
+    if let Some(target) = target {
+        fs::create_dir_all(target.join(manifest::FOLDER))?;
+        write_file(&target.join(manifest::PATH), false, &mut |file| file.write_all(&manifest.json()))?;
+    }
+    Ok(manifest)
+}
+
+fn manifest_of(entry: &mut Entry<'_, Content>, foreign: &dyn Fn() -> Refusal) -> Result<Manifest, Refusal> {
+    let path = path_of(entry);
+    let Some((top, path)) = path.split_once('/').filter(|(_, path)| *path == manifest::PATH) else {
+        return Err(if is_unsafe(&path) { outside(&path) } else { foreign() });
+    };
+    debug_assert_eq!(path, manifest::PATH);
+    let mut bytes = Vec::new();
+    let read = entry.take(LARGEST_MANIFEST).read_to_end(&mut bytes);
+    read.map_err(|_| damaged(manifest::PATH))?;
+    let manifest = Manifest::parse(&bytes)?;
+    if manifest.folder_name() != top {
+        return Err(Refusal::new(format!("`{}` was altered: the archive is of {top}", manifest::PATH)));
+    }
+    Ok(manifest)
+}
+
+fn path_of(entry: &Entry<'_, Content>) -> String {
+    String::from_utf8_lossy(&entry.path_bytes()).trim_end_matches('/').to_owned()
+}
+
+fn check_path(entry: &Entry<'_, Content>, top: &str, member: &Member) -> Result<(), Refusal> {
+    let path = path_of(entry);
+    if path.strip_prefix(top).and_then(|path| path.strip_prefix('/')) == Some(member.path.as_str()) {
+        return Ok(());
+    }
+    if is_unsafe(&path) {
+        return Err(outside(&path));
+    }
+    let reason = format!("`{}` was expected, but the file contains `{path}` in its place", member.path);
+    Err(Refusal::new(reason).help(COPY_AGAIN))
+}
+
+fn is_unsafe(path: &str) -> bool {
+    path.starts_with('/') || path.split('/').any(|part| part == "..")
+}
+
+fn check_member(entry: &mut Entry<'_, Content>, member: &Member, target: Option<&Path>) -> anyhow::Result<()> {
+    let altered = || Refusal::new(format!("`{}` was altered", member.path)).help(COPY_AGAIN);
+    let target = target.map(|target| target.join(&member.path));
+    let header = entry.header();
+    let mode = header.mode().map_err(|_| damaged(&member.path))?;
+    match (&member.kind, header.entry_type()) {
+        (MemberKind::Folder, EntryType::Directory) => {
+            if let Some(target) = target {
+                fs::create_dir(&target)?;
+                fs::set_permissions(&target, fs::Permissions::from_mode(0o755))?;
+            }
+            Ok(())
+        }
+        (MemberKind::Link(to), EntryType::Symlink) => {
+            let found = entry.link_name_bytes().unwrap_or_default();
+            if *found != *to.as_bytes() {
+                return Err(altered().into());
+            }
+            target.map_or(Ok(()), |target| Ok(symlink(std::ffi::OsStr::from_bytes(&found), target)?))
+        }
+        (MemberKind::File { size, sha256, executable }, EntryType::Regular) => {
+            if header.size().ok() != Some(*size) || (mode & 0o111 != 0) != *executable {
+                return Err(altered().into());
+            }
+            let mut digest = String::new();
+            let mut copy = |file: &mut dyn Write| {
+                digest = copied(entry, file)?;
+                Ok(())
+            };
+            let written = match &target {
+                Some(target) => write_file(target, *executable, &mut |file| copy(file)),
+                None => copy(&mut io::sink()),
+            };
+            match written {
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(damaged(&member.path).into()),
+                Err(error) => {
+                    let target = target.unwrap_or_default();
+                    Err(Refusal::new(format!("could not write {}: {error}", target.display())).into())
+                }
+                Ok(()) if digest != *sha256 => Err(altered().into()),
+                Ok(()) => Ok(()),
+            }
+        }
+        _ => Err(altered().into()),
+    }
+}
+
+/// Copies the content and returns its SHA-256. Content that cannot be read is `InvalidData`.
+fn copied(content: &mut dyn Read, target: &mut dyn Write) -> io::Result<String> {
+    let mut digest = Sha256::new();
+    let mut buffer = vec![0; STEP];
+    loop {
+        let read = content.read(&mut buffer).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        if read == 0 {
+            return Ok(hexadecimal(&digest.finalize()));
+        }
+        digest.update(&buffer[..read]);
+        target.write_all(&buffer[..read])?;
+    }
+}
+
+/// Creates a file whose mode does not depend on the user's umask.
+fn write_file(path: &Path, executable: bool, write: &mut dyn FnMut(&mut File) -> io::Result<()>) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    write(&mut file)?;
+    file.set_permissions(fs::Permissions::from_mode(if executable { 0o755 } else { 0o644 }))
+}
+
+const COPY_AGAIN: &str = "copy the file again from where it was packed; do not use this one";
+
+fn damaged(path: &str) -> Refusal {
+    Refusal::new(format!("`{path}` is damaged")).help(COPY_AGAIN)
+}
+
+fn unlisted(path: &str) -> Refusal {
+    if is_unsafe(path) {
+        return outside(path);
+    }
+    Refusal::new(format!("`{path}` is not listed in the manifest")).help(COPY_AGAIN)
+}
+
+fn outside(path: &str) -> Refusal {
+    let reason = format!("`{path}` is not a path inside of the release");
+    Refusal::new(reason).help("this file was not written by `envo pack`; do not use it")
+}
+
+/// Reads the manifest of an unpacked release.
+pub fn manifest_in(release: &Path) -> Result<Manifest, Refusal> {
+    let path = release.join(manifest::PATH);
+    let bytes = fs::read(&path).map_err(|error| {
+        Refusal::new(format!("{}: {error}", path.display())).help("the folder is not a release of `envo install`")
+    })?;
+    Manifest::parse(&bytes)
+}
+
+/// Compares an unpacked release with its manifest.
+pub fn compare(release: &Path, manifest: &Manifest) -> Result<(), Refusal> {
+    use rayon::prelude::*;
+    manifest.members.par_iter().try_for_each(|member| {
+        let path = release.join(&member.path);
+        let is_same = match &member.kind {
+            MemberKind::Folder => fs::symlink_metadata(&path).is_ok_and(|found| found.is_dir()),
+            MemberKind::Link(target) => fs::read_link(&path).is_ok_and(|found| found == Path::new(target)),
+            MemberKind::File { sha256, .. } => {
+                fs::symlink_metadata(&path).is_ok_and(|found| found.is_file())
+                    && File::open(&path)
+                        .and_then(|mut file| copied(&mut file, &mut io::sink()))
+                        .is_ok_and(|found| found == *sha256)
+            }
+        };
+        if is_same {
+            return Ok(());
+        }
+        let what = if path.is_symlink() || path.exists() { "was altered" } else { "is missing" };
+        Err(Refusal::new(format!("`{}` {what}", member.path)).help("install the release again"))
+    })
+}
