@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::builder::env_run::EnvRuns;
+use crate::builder::layer::bases::LayerBases;
 use crate::builder::packaging_env::PackagingEnvs;
 use crate::builder::run_context::RunContext;
 use crate::builder::services::{RunServices, build_side_by_side};
@@ -16,9 +17,12 @@ use crate::serve::protocol::ServiceDefinition;
 /// # Errors
 /// If one of them cannot be built; the reason has been reported by then.
 pub fn assemble(run: &Arc<RunContext>, plan: &Arc<Plan>, names: &[String]) -> Result<Vec<ServiceDefinition>, EnvError> {
-    let packager = PackagingEnvs::new(Arc::clone(run), Arc::clone(plan), names.to_vec(), None);
+    let bases = LayerBases::of(plan, names.iter());
+    let users = names.iter().chain(bases.names()).cloned().collect();
+    let packager = PackagingEnvs::new(Arc::clone(run), Arc::clone(plan), users, None);
     let services = RunServices::default();
-    let env_runs = EnvRuns { run, plan, packager: &packager, services: &services, layout: None, prebuilder: None };
+    let env_runs =
+        EnvRuns { run, plan, packager: &packager, services: &services, bases: &bases, layout: None, prebuilder: None };
     let built = build_side_by_side(&env_runs, names);
     packager.close();
     built?.iter().map(|built| Ok(define(&built.environment, &built.session)?)).collect()

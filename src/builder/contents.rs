@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use crate::builder::env_builder::{CreatedEnv, EnvBuilder, EnvContents};
 use crate::builder::environment_folders;
 use crate::builder::installation::Installing;
+use crate::builder::layer;
 use crate::builder::locked_contents;
 use crate::builder::packaging_env::PackagingEnvs;
 use crate::builder::prebuilt::BuildPhase;
@@ -116,6 +117,10 @@ impl<'a> RunContents<'a> {
                 conditions.requirements(requirements, "package_deps", old)
             });
         }
+        if layer::sees_project(env) && packaging.extras.is_empty() {
+            layer::name_package(env, &mut created.session);
+            return Ok(());
+        }
         self.packages = self.packager.packages(env, packaging)?;
         if !options.package_only {
             self.install_packages(env, created)?;
@@ -136,6 +141,9 @@ impl<'a> RunContents<'a> {
         }
         if !locked_contents::applies(env) {
             self.install_requirements(env, created)?;
+        }
+        if layer::sees_project(env) {
+            return Ok(());
         }
         let mut installation = Installing::new(env, created);
         for request in packages::requests(&self.packages) {
@@ -238,7 +246,14 @@ impl RunContents<'_> {
 
 impl EnvContents for RunContents<'_> {
     fn install(&mut self, env: &EnvBuilder, created: &mut CreatedEnv) -> Result<(), EnvError> {
-        let result = self.install_everything(env, created);
+        let result = layer::around(env, created, |created| {
+            self.install_everything(env, created)?;
+            Ok(if layer::sees_project(env) {
+                Vec::new()
+            } else {
+                self.packages.iter().map(BuiltPackage::name).collect()
+            })
+        });
         env.settle_runtimes(created, result.is_ok())?;
         result
     }

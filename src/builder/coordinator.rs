@@ -9,6 +9,7 @@ use std::time::Instant;
 use rustix::event::{PollFd, PollFlags, poll};
 
 use crate::builder::env_run::EnvRuns;
+use crate::builder::layer::bases::LayerBases;
 use crate::builder::packaging_env::PackagingEnvs;
 use crate::builder::prebuilder::{PrebuildOptions, Prebuilder};
 use crate::builder::queue::EnvQueue;
@@ -114,7 +115,8 @@ impl Coordinator<'_> {
             OutputMode::Live => None,
             OutputMode::Held(layout) => Some(layout),
         };
-        let names = self.names.iter().chain(services.names()).cloned().collect();
+        let bases = LayerBases::of(self.plan, self.names.iter().chain(services.names()));
+        let names = self.names.iter().chain(services.names()).chain(bases.names()).cloned().collect();
         let packager = PackagingEnvs::new(Arc::clone(self.run), Arc::clone(self.plan), names, held.cloned());
         let prebuilder = self.prebuild.clone().map(|prebuild| Prebuilder::new(self.run, &packager, &order, prebuild));
         let env_runs = EnvRuns {
@@ -122,6 +124,7 @@ impl Coordinator<'_> {
             plan: self.plan,
             packager: &packager,
             services,
+            bases: &bases,
             layout: held.cloned(),
             prebuilder: prebuilder.as_ref(),
         };

@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::builder::environment_folders;
 use crate::builder::folders;
 use crate::builder::journal::EnvironmentJournal;
+use crate::builder::layer::LayerBase;
 use crate::builder::lock::EnvLock;
 use crate::builder::prebuilt::{BuildPhase, Prebuilt};
 use crate::builder::preconditions::check_platform;
@@ -47,6 +48,8 @@ pub struct EnvBuilder {
     /// Numbers the log files.
     pub log_number: Arc<AtomicUsize>,
     pub build_phase: BuildPhase,
+    /// The environment that this one is a layer on.
+    pub base: Option<Arc<LayerBase>>,
 }
 
 /// A virtual environment that exists and has the right interpreter.
@@ -103,7 +106,21 @@ impl EnvBuilder {
             }
         }
         let journal = run.journal.as_ref().map(|journal| journal.environment(&environment.name));
-        Self { run, environment, reporter, journal, log_number: Arc::default(), build_phase: BuildPhase::Whole }
+        Self {
+            run,
+            environment,
+            reporter,
+            journal,
+            log_number: Arc::default(),
+            build_phase: BuildPhase::Whole,
+            base: None,
+        }
+    }
+
+    /// Builds the environment as a layer.
+    #[must_use]
+    pub fn on(self, base: Option<Arc<LayerBase>>) -> Self {
+        Self { base, ..self }
     }
 
     /// Builds the environment before its run: nothing is shown, and finished work is recorded in `prebuilt`.
@@ -131,6 +148,7 @@ impl EnvBuilder {
             journal: self.journal.clone(),
             log_number: Arc::clone(&self.log_number),
             build_phase: self.build_phase.clone(),
+            base: self.base.clone(),
         }
     }
 
@@ -333,6 +351,10 @@ impl EnvBuilder {
             let own = self.run.uv(&python.interpreter).ok();
             paths.extend(own.as_deref().and_then(Path::parent).map(Path::to_owned));
         }
+        if let (Some(base), Some(python)) = (&self.base, &python) {
+            base.link(&python.layout)?;
+            paths.extend(base.paths.iter().cloned());
+        }
         let session = self.session(paths)?;
         Ok(CreatedEnv { stamp, python, languages, renewed: Vec::new(), session })
     }
@@ -488,6 +510,7 @@ impl EnvBuilder {
 }
 
 /// An environment whose commands can run.
+#[derive(Clone)]
 pub struct ReadyEnv {
     pub environment: Arc<Environment>,
     pub session: CommandSession,

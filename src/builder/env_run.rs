@@ -7,15 +7,18 @@ use crate::builder::contents::RunContents;
 use crate::builder::env_builder::EnvBuilder;
 use crate::builder::env_builder::ReadyEnv;
 use crate::builder::environment_folders;
+use crate::builder::layer::LayerBase;
+use crate::builder::layer::bases::{BaseFailure, BuiltBase, LayerBases};
 use crate::builder::missing_program::missing_program;
 use crate::builder::packaging_env::PackagingEnvs;
 use crate::builder::prebuilder::Prebuilder;
+use crate::builder::preconditions::{check_platform, skipped_base};
 use crate::builder::run_context::RunContext;
 use crate::builder::services;
 use crate::builder::services::RunServices;
 use crate::command_set;
 use crate::env_error::{EnvError, EnvVerdict};
-use crate::error::frame;
+use crate::error::{ConfigError, frame};
 use crate::event::{EnvPhase, EnvironmentResult};
 use crate::event::{OutputStream, Reporter, RunEvent};
 use crate::exit_code;
@@ -31,6 +34,8 @@ pub struct EnvRuns<'a> {
     pub plan: &'a Plan,
     pub packager: &'a PackagingEnvs,
     pub services: &'a RunServices,
+    /// The environments that others are layers on.
+    pub bases: &'a LayerBases,
     /// The layout of held-back messages and output; `None`: nothing is held back.
     pub layout: Option<EventLayout>,
     /// Prepares environments before they run; `None`: disabled.
@@ -97,7 +102,15 @@ impl EnvRuns<'_> {
         environment: Arc<Environment>,
         reporter: Arc<dyn Reporter>,
     ) -> Result<ReadyEnv, EnvError> {
-        let mut env = EnvBuilder::new(Arc::clone(self.run), environment, reporter);
+        let live = Arc::clone(&reporter);
+        let name = environment.name.clone();
+        let ready = self.bases.build(&name, || self.build_now(environment, reporter))?;
+        Ok(ready.reporting_to(live))
+    }
+
+    fn build_now(&self, environment: Arc<Environment>, reporter: Arc<dyn Reporter>) -> Result<BuiltBase, EnvError> {
+        let base = self.base_of(&environment)?;
+        let mut env = EnvBuilder::new(Arc::clone(self.run), environment, reporter).on(base);
         self.report_warnings(&env.environment.name, env.reporter.as_ref());
         if let Some(prebuilt) = self.prebuilder.and_then(|prebuilder| prebuilder.collect(&env.environment.name)) {
             env = env.after(prebuilt);
@@ -105,8 +118,40 @@ impl EnvRuns<'_> {
         let notice = |env: &EnvBuilder| self.report_warnings(&env.environment.name, env.reporter.as_ref());
         let mut contents = RunContents::new(self.packager, &notice);
         let created = env.prepare(&mut contents)?;
+        let is_base = self.bases.contains(&env.environment.name);
+        let base = created.python().ok().filter(|_| is_base);
+        let base = base.map(|python| Arc::new(LayerBase::new(&env, python, &created.session, &self.plan.settings)));
         let session = contents.finish(&env, created)?;
-        Ok(ReadyEnv { environment: env.environment, session })
+        Ok(BuiltBase { ready: ReadyEnv { environment: env.environment, session }, base })
+    }
+
+    /// The built environment that `layer` is a layer on.
+    fn base_of(&self, layer: &Environment) -> Result<Option<Arc<LayerBase>>, EnvError> {
+        if layer.layer_on.is_none() {
+            return Ok(None);
+        }
+        // A layer that is skipped needs no base.
+        check_platform(layer)?;
+        let Some(base) = self.plan.base_of(layer)? else { return Ok(None) };
+        if self.bases.built(&base.name).is_none() {
+            match services::build_quietly(self, &base.name) {
+                Err(EnvError::Interrupted) => return Err(EnvError::Interrupted),
+                // The reason is kept with the base.
+                Ok(_) | Err(_) => {}
+            }
+        }
+        let text = match self.bases.built(&base.name) {
+            Some(Ok(built)) => return Ok(built),
+            Some(Err(BaseFailure::Skipped(reason))) => {
+                let error = skipped_base(layer, &base.name, &reason);
+                return Err(self.plan.at_layer_on(&layer.name, error).into());
+            }
+            Some(Err(BaseFailure::Failed)) | None => {
+                format!("`{}`, which `{}` is a layer on, could not be built", base.name, layer.name)
+            }
+        };
+        let error = ConfigError::fail(text).hint("correct what is reported above for it, or remove `layer_on`");
+        Err(self.plan.at_layer_on(&layer.name, error).into())
     }
 
     /// Builds the environment and starts its services at the same time.

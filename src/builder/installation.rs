@@ -2,18 +2,22 @@
 
 use std::ffi::OsStr;
 use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
 use crate::builder::contents::installed;
 use crate::builder::env_builder::{CreatedEnv, EnvBuilder};
+use crate::builder::layer;
 use crate::builder::prebuilt;
-use crate::builder::prebuilt::BuildPhase;
+use crate::builder::prebuilt::{BuildPhase, SilentReporter};
 use crate::builder::preconditions::about_setting;
 use crate::env_error::EnvError;
 use crate::error::ConfigError;
 use crate::event::{EnvPhase, RunEvent};
-use crate::execute::session::{CommandOutcome, CommandRequest, CommandSession, CommandStdin, DisplayedCommand};
+use crate::execute::session::{
+    CommandDisplay, CommandOutcome, CommandRequest, CommandSession, CommandStdin, DisplayedCommand,
+};
 use crate::install::choose::{self, InstallTarget};
 use crate::install::pip::Pip;
 use crate::install::plan::{ConstraintsUpdate, InstallChange, InstallConditions, InstallDecision, RecordForm};
@@ -21,7 +25,7 @@ use crate::install::uv_sync;
 use crate::install::wheel_file;
 use crate::install::{InstallCommand, InstallRequest, Installer as _};
 use crate::model::environment::InstallerChoice;
-use crate::model::{Command, EnvVariables, ExitRule, Interpreter};
+use crate::model::{Command, EnvLayout, EnvVariables, ExitRule, Interpreter};
 use crate::runtime::python::bytecode;
 
 /// The variable that sets how uv links files from its cache into an environment.
@@ -50,6 +54,10 @@ impl<'a> Installing<'a> {
 
     pub fn env(&self) -> &'a EnvBuilder {
         self.env
+    }
+
+    pub fn layout(&self) -> Result<&EnvLayout, EnvError> {
+        Ok(&self.created.python()?.layout)
     }
 
     pub fn interpreter(&self) -> Result<&Interpreter, EnvError> {
@@ -110,11 +118,18 @@ impl<'a> Installing<'a> {
         self.install(&request)
     }
 
-    /// Runs the installer.
+    /// Runs the installer; in a layer, it takes what the base has as installed.
     ///
     /// # Errors
     /// If the installer fails; its output has been shown by then.
     pub fn install(&mut self, request: &InstallRequest) -> Result<(), EnvError> {
+        match self.env.base.as_deref() {
+            Some(base) => layer::install(self, base, request),
+            None => self.run_installer(request),
+        }
+    }
+
+    pub(super) fn run_installer(&mut self, request: &InstallRequest) -> Result<(), EnvError> {
         let environment = &self.env.environment;
         self.env.before_installation();
         self.env.phase(EnvPhase::Install);
@@ -130,6 +145,21 @@ impl<'a> Installing<'a> {
             "install_deps" => error.about("deps", "the installer's output is above; correct what it names"),
             _ => error,
         })
+    }
+
+    /// Runs the installer once for a folder of its own, and shows nothing. Returns whether it succeeded.
+    ///
+    /// # Errors
+    /// If it cannot be run.
+    pub fn install_elsewhere(&mut self, request: &InstallRequest, folder: &Path) -> Result<bool, EnvError> {
+        let command = self.command(request)?;
+        let argv = command.run.argv.iter().cloned().chain(["--target".to_owned(), folder.display().to_string()]);
+        let attempt = Command { argv: argv.collect(), exit_rule: command.run.exit_rule };
+        let mut session = self.session_of(&command);
+        session.reporter = Arc::new(SilentReporter);
+        let attempt = self.request(&attempt, DisplayedCommand::Already, &request.run_id());
+        let outcome = session.execute(CommandRequest { display: CommandDisplay::Keep, ..attempt })?;
+        Ok(outcome.succeeded(ExitRule::Zero))
     }
 
     /// The command line of the installer in use.
@@ -195,11 +225,11 @@ impl<'a> Installing<'a> {
         Ok(())
     }
 
-    /// Uninstalls packages from the environment.
+    /// Uninstalls packages from the environment; `run_id` labels the command.
     ///
     /// # Errors
     /// If that fails; the output has been shown by then.
-    pub fn uninstall(&mut self, names: &[String]) -> Result<(), EnvError> {
+    pub fn uninstall(&mut self, run_id: &str, names: &[String]) -> Result<(), EnvError> {
         let command = self.command(&InstallRequest::new("locked", vec!["--no-deps".to_owned()]))?;
         let python = self.created.python()?.layout.python.display().to_string();
         let by_uv = command.fallback().is_some() || self.env.environment.uv.is_some();
@@ -210,7 +240,7 @@ impl<'a> Installing<'a> {
         argv.extend(names.iter().cloned());
         let session = self.session_of(&command);
         let command = Command { argv, exit_rule: ExitRule::Zero };
-        conclude(&session, self.request(&command, DisplayedCommand::Itself, "uninstall_unlocked"))
+        conclude(&session, self.request(&command, DisplayedCommand::Itself, run_id))
     }
 
     /// The session for an installer outside the environment that the user did not name.

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::builder::env_builder::{CreatedEnv, EnvBuilder};
 use crate::builder::installation::Installing;
+use crate::builder::layer;
 use crate::env_error::EnvError;
 use crate::error::ConfigError;
 use crate::install::InstallRequest;
@@ -77,6 +78,7 @@ pub fn install(env: &EnvBuilder, created: &mut CreatedEnv, entry: &LockIndexEntr
     let file = lock_path(project, &environment.name);
     let document = LockDocument::read(&file).map_err(ConfigError::from)?;
     let wanted = applicable(&document, &python.interpreter, &environment.name)?;
+    let (file, wanted) = layer::locked::without_base(env, file, wanted)?;
     let versions: BTreeMap<String, String> =
         wanted.iter().map(|package| (package.name.clone(), package.version.clone().unwrap_or_default())).collect();
     let extra = foreign(&versions, &own, &there);
@@ -85,7 +87,7 @@ pub fn install(env: &EnvBuilder, created: &mut CreatedEnv, entry: &LockIndexEntr
         if !differing(&versions, &there).is_empty() {
             order.try_out(env, created)?;
         }
-        Installing::new(env, created).uninstall(&extra)?;
+        Installing::new(env, created).uninstall("uninstall_unlocked", &extra)?;
     }
     if !wanted.is_empty() {
         order.install(env, created, None)?;
@@ -123,6 +125,14 @@ pub fn settle(created: &mut CreatedEnv) -> Result<(), EnvError> {
         return Ok(());
     }
     LockedRecord { own, ..record }.record(created)
+}
+
+/// Makes the next installation compare the environment with its lock.
+pub fn doubt(created: &mut CreatedEnv) -> Result<(), EnvError> {
+    match LockedRecord::of(created) {
+        Some(record) => LockedRecord { lock: String::new(), ..record }.record(created),
+        None => Ok(()),
+    }
 }
 
 /// What was installed from a lock.

@@ -12,6 +12,7 @@ mod first_program;
 pub mod folders;
 mod installation;
 pub mod journal;
+pub mod layer;
 pub mod lock;
 pub mod locked_contents;
 pub mod log_groups;

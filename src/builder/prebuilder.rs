@@ -198,7 +198,8 @@ impl<'a> Prebuilder<'a> {
     fn is_worthwhile(&self, environment: &Environment) -> bool {
         let env_dir = &environment.env_dir;
         let options = &self.run.options;
-        let is_plain = environment.runtimes.is_empty() && environment.script.is_none();
+        let is_plain =
+            environment.runtimes.is_empty() && environment.script.is_none() && environment.layer_on.is_none();
         let by_itself = is_plain && environment.uv.as_ref().is_none_or(|uv| uv.sync.is_none());
         let wanted = by_itself && !options.skip_environment_install && !options.package_only;
         if !env_dir.exists() {

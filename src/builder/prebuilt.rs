@@ -118,8 +118,8 @@ impl Prebuilt {
     }
 }
 
-/// Ignores events of the program itself, which do not concern users before the run.
-struct SilentReporter;
+/// Ignores all events.
+pub struct SilentReporter;
 
 impl Reporter for SilentReporter {
     fn event(&self, _event: RunEvent) {}

@@ -43,8 +43,9 @@ pub struct Preconditions<'a> {
 
 type PreconditionCheck = fn(&Preconditions<'_>, &Environment, &EnvVariables) -> Result<(), EnvError>;
 
-const CHECKS: [PreconditionCheck; 11] = [
+const CHECKS: [PreconditionCheck; 12] = [
     |_, environment, _| check_platform(environment),
+    layer,
     |project, environment, _| environment_folders::check(environment, project.project),
     |_, environment, _| runtimes::check(environment),
     deps,
@@ -83,6 +84,25 @@ pub fn check_platform(environment: &Environment) -> Result<(), EnvError> {
         return Ok(());
     }
     Err(EnvError::Skip(format!("platform {actual} does not match {wanted}")))
+}
+
+fn layer(project: &Preconditions<'_>, environment: &Environment, _: &EnvVariables) -> Result<(), EnvError> {
+    if check_platform(environment).is_err() {
+        return Ok(());
+    }
+    let Some(base) = project.plan.base_of(environment)? else { return Ok(()) };
+    match check_platform(&base) {
+        Err(EnvError::Skip(reason)) => {
+            Err(project.plan.at_layer_on(&environment.name, skipped_base(environment, &base.name, &reason)).into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The error of a layer whose base is skipped.
+pub(super) fn skipped_base(layer: &Environment, base: &str, reason: &str) -> ConfigError {
+    let text = format!("`{base}`, which `{}` is a layer on, is skipped: {reason}", layer.name);
+    ConfigError::fail(text).hint("a layer needs its base: give both the same `platform`, or remove `layer_on`")
 }
 
 fn deps(project: &Preconditions<'_>, environment: &Environment, variables: &EnvVariables) -> Result<(), EnvError> {

@@ -206,7 +206,7 @@ pub fn build_side_by_side(env_runs: &EnvRuns<'_>, names: &[String]) -> Result<Ve
     }
 }
 
-fn build_quietly(env_runs: &EnvRuns<'_>, name: &str) -> Result<ReadyEnv, EnvError> {
+pub fn build_quietly(env_runs: &EnvRuns<'_>, name: &str) -> Result<ReadyEnv, EnvError> {
     let live = Arc::clone(&env_runs.run.reporter);
     let Some(layout) = &env_runs.layout else { return built_or_reported(env_runs, name, live) };
     let held = Arc::new(Buffered::new(layout.clone(), Arc::clone(&live)));

@@ -3,6 +3,7 @@
 
 use crate::builder::env_builder::{CreatedEnv, EnvBuilder};
 use crate::builder::installation::{Installing, own_files};
+use crate::builder::layer;
 use crate::builder::locked_contents;
 use crate::builder::stamp::section;
 use crate::env_error::EnvError;
@@ -73,6 +74,10 @@ fn install_project(env: &EnvBuilder, created: &mut CreatedEnv, project: &UvProje
     let options = &env.run.options;
     if options.skip_package_install || options.skip_environment_install {
         env.warning("skip building and installing the package");
+        return Ok(());
+    }
+    if layer::sees_project(env) && project.extras.is_empty() {
+        layer::name_package(env, &mut created.session);
         return Ok(());
     }
     if !options.package_only {

@@ -12,6 +12,7 @@ use crate::exit_code;
 use crate::model::Runner;
 use crate::plan::Plan;
 use crate::plan::graph;
+use crate::python_text::glob;
 use crate::report::graph_drawing::{self, GraphFormat, GraphNode, GraphNodeKind};
 use crate::report::plain;
 use crate::serve::protocol::{ClientOperation, ReplyBody, ServiceStatus};
@@ -89,6 +90,13 @@ fn nodes(plan: &Plan, order: &graph::EnvOrder) -> Result<Vec<GraphNode>, ConfigE
         let set = plan.settings.environment(name);
         let is_service = service_keys(&plan.settings, &set)?.contains(&"serve");
         let waits = order.waits_for.get(name);
+        // An invalid one is reported when it is built.
+        let layer_on = plan.bases(name).unwrap_or_default().into_iter().next();
+        let written =
+            plan.depends(std::slice::from_ref(name))?.into_iter().flat_map(|(_, globs)| globs).collect::<Vec<_>>();
+        let is_only_base = |other: &String| {
+            layer_on.as_ref() == Some(other) && !written.iter().any(|pattern| glob::matches(pattern, other))
+        };
         nodes.push(GraphNode {
             name: name.clone(),
             kind: if is_service { GraphNodeKind::Service } else { GraphNodeKind::Environment },
@@ -96,9 +104,10 @@ fn nodes(plan: &Plan, order: &graph::EnvOrder) -> Result<Vec<GraphNode>, ConfigE
             depends: order
                 .names
                 .iter()
-                .filter(|other| waits.is_some_and(|waits| waits.contains(*other)))
+                .filter(|other| waits.is_some_and(|waits| waits.contains(*other)) && !is_only_base(other))
                 .cloned()
                 .collect(),
+            layer_on: layer_on.clone(),
         });
     }
     let needed = |name: &String| {

@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 use crate::lock::job::lockable_envs;
+use crate::lock::layers::with_bases;
 use crate::lock::project::{ProjectLocks, names_none};
 use crate::lockfile::error::LockError;
 use crate::lockfile::verify::verify;
@@ -19,7 +20,7 @@ pub struct LockCheck {
 
 pub fn check(locks: &ProjectLocks<'_>) -> Result<LockCheck> {
     let index = locks.index()?;
-    let names = locks.names(&index)?;
+    let names = with_bases(&locks.plan, locks.names(&index)?)?;
     let (lockables, _) = lockable_envs(locks, &names)?;
     let stale = lockables.iter().filter_map(|lockable| {
         let name = &lockable.environment.name;

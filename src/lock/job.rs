@@ -13,11 +13,13 @@ use crate::event::{EnvPhase, EnvironmentResult, RunEvent};
 use crate::install::uv_lock::UvLockRequest;
 use crate::lock::changes;
 use crate::lock::ecosystems::writing::EcosystemLocking;
+use crate::lock::layers::{LockOutcomes, base_among, lay_on_bases, next_layers, with_bases};
 use crate::lock::project::{LockableEnv, ProjectLocks, names_none};
 use crate::lock::resolve::LockRequest;
 use crate::lockfile::document::LockDocument;
 use crate::lockfile::error::LockError;
 use crate::lockfile::index::{self, LockIndex, lock_path};
+use crate::lockfile::inputs::LockInputs;
 use crate::lockfile::verify::{entry, shown_path, verify};
 use crate::lockfile::write::replace;
 use crate::model::pep508::canonical_name;
@@ -71,7 +73,7 @@ pub fn write(locks: &ProjectLocks<'_>) -> Result<LockResult> {
         Err(_) if upgrade == UpgradeSelection::All && names_none(locks.options) => LockIndex::default(),
         Err(error) => return Err(error.into()),
     };
-    let names = locks.names(&old)?;
+    let names = with_bases(&locks.plan, locks.names(&old)?)?;
     let (mut lockables, skipped) = lockable_envs(locks, &names)?;
     let job = LockJob { locks, old: &old, upgrade: &upgrade };
     let kept = job.kept(&lockables);
@@ -95,6 +97,7 @@ pub fn write(locks: &ProjectLocks<'_>) -> Result<LockResult> {
         outcomes?;
         return Ok(LockResult::Failed(LockFailures { environments: failed, languages: languages.err() }));
     }
+    lay_on_bases(&mut lockables, &resolved);
     languages?.publish(locks, &mut lockables)?;
     let written: Vec<(&LockableEnv, LockOutcome)> = lockables.iter().zip(resolved).collect();
     job.write(&written)?;
@@ -148,9 +151,9 @@ impl UpgradeSelection {
 
 /// The result for a lock.
 #[derive(Debug, Clone)]
-struct LockOutcome {
+pub(super) struct LockOutcome {
     before: LockDocument,
-    now: LockDocument,
+    pub now: LockDocument,
     /// It was up to date.
     kept: bool,
 }
@@ -168,30 +171,44 @@ impl LockJob<'_> {
             let (name, inputs) = (&lockable.environment.name, &lockable.inputs.inputs);
             verify(&self.locks.project, self.old, name, inputs).is_ok()
         };
-        lockables.iter().map(|lockable| *self.upgrade == UpgradeSelection::Nothing && holds(lockable)).collect()
+        let mut kept: Vec<bool> = Vec::new();
+        for lockable in lockables {
+            let base_is_kept = base_among(lockables, lockable).is_none_or(|at| kept[at]);
+            kept.push(*self.upgrade == UpgradeSelection::Nothing && base_is_kept && holds(lockable));
+        }
+        kept
     }
 
     /// The lock of each, in their order. `kept`: those that are up to date.
     fn resolve_all(&self, lockables: &[LockableEnv], kept: &[bool]) -> Result<Vec<Result<LockOutcome, LockError>>> {
-        let mut outcomes: Vec<Option<Result<LockOutcome, LockError>>> = vec![None; lockables.len()];
-        let mut requests: Vec<(usize, LockRequest<'_>)> = Vec::new();
-        for (at, lockable) in lockables.iter().enumerate() {
-            match self.needs(lockable, kept[at]) {
-                Ok(LockNeeds::Nothing(outcome)) => outcomes[at] = Some(Ok(*outcome)),
-                Ok(LockNeeds::Request(request)) => requests.push((at, *request)),
-                Err(error) => outcomes[at] = Some(Err(error)),
+        let mut outcomes: LockOutcomes = vec![None; lockables.len()];
+        // The locks of bases are inputs of their layers.
+        while outcomes.iter().any(Option::is_none) {
+            let (positions, inputs): (Vec<usize>, Vec<LockInputs>) =
+                next_layers(lockables, &mut outcomes).into_iter().unzip();
+            let mut requests: Vec<(usize, LockRequest<'_>)> = Vec::new();
+            for (at, inputs) in positions.into_iter().zip(&inputs) {
+                match self.needs((&lockables[at], inputs), kept[at]) {
+                    Ok(LockNeeds::Nothing(outcome)) => outcomes[at] = Some(Ok(*outcome)),
+                    Ok(LockNeeds::Request(request)) => requests.push((at, *request)),
+                    Err(error) => outcomes[at] = Some(Err(error)),
+                }
             }
-        }
-        self.ensure_names_are_locked(lockables, &requests)?;
-        for ((at, request), answer) in requests.iter().zip(self.answers(&requests)) {
-            let before =
-                || LockDocument::read(&lock_path(&self.locks.project, request.environment)).unwrap_or_default();
-            outcomes[*at] = Some(answer.map(|now| LockOutcome { before: before(), now, kept: false }));
+            self.ensure_names_are_locked(lockables, &requests)?;
+            for ((at, request), answer) in requests.iter().zip(self.answers(&requests)) {
+                let before =
+                    || LockDocument::read(&lock_path(&self.locks.project, request.environment)).unwrap_or_default();
+                outcomes[*at] = Some(answer.map(|now| LockOutcome { before: before(), now, kept: false }));
+            }
         }
         Ok(outcomes.into_iter().flatten().collect())
     }
 
-    fn needs<'l>(&'l self, lockable: &'l LockableEnv, kept: bool) -> Result<LockNeeds<'l>, LockError> {
+    fn needs<'l>(
+        &'l self,
+        (lockable, inputs): (&'l LockableEnv, &'l LockInputs),
+        kept: bool,
+    ) -> Result<LockNeeds<'l>, LockError> {
         let name = &lockable.environment.name;
         if !lockable.environment.has_python() {
             let nothing = LockDocument::default();
@@ -224,6 +241,7 @@ impl LockJob<'_> {
         if let Some(note) = note {
             self.locks.reporter().info(name, format!("pip resolves, not uv: {note}"));
         }
+        request.inputs = inputs;
         request.before = before;
         request.release(&upgrade_packages);
         Ok(LockNeeds::Request(Box::new(request)))

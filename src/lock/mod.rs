@@ -11,6 +11,7 @@ pub mod dependencies;
 pub mod ecosystems;
 pub mod graph;
 pub mod job;
+mod layers;
 pub mod licences;
 mod origins;
 pub mod osv;

@@ -13,8 +13,9 @@ use crate::model::pep508::{Requirement, canonical_name};
 /// The lines of the project's files with requirements named in `explanation`.
 pub fn of(project: &ProjectSettings, inputs: &LockInputs, explanation: &str) -> Vec<RequirementOrigin> {
     let named: BTreeSet<String> = words(explanation).map(canonical_name).collect();
-    let requirements: Vec<Requirement> =
-        inputs.inputs.iter().flat_map(|input| &input.lines).filter_map(|line| requirement(line)).collect();
+    let lines = inputs.inputs.iter().flat_map(|input| &input.lines);
+    let lines = lines.chain(inputs.base.iter().flat_map(|base| &base.requirements));
+    let requirements: Vec<Requirement> = lines.filter_map(|line| requirement(line)).collect();
     let wanted: Vec<&Requirement> =
         requirements.iter().filter(|requirement| named.contains(&canonical_name(&requirement.name))).collect();
     let mut found = Vec::new();
@@ -30,6 +31,21 @@ pub fn of(project: &ProjectSettings, inputs: &LockInputs, explanation: &str) -> 
         }
     }
     found
+}
+
+/// The explanation with the versions in it that come from the base.
+pub fn with_base(environment: &str, inputs: &LockInputs, explanation: String) -> String {
+    let Some(base) = &inputs.base else { return explanation };
+    let named: BTreeSet<String> = words(&explanation).map(canonical_name).collect();
+    let is_named = |pin: &&String| requirement(pin).is_some_and(|one| named.contains(&canonical_name(&one.name)));
+    let pins: Vec<&str> = base.pins.iter().filter(is_named).map(String::as_str).collect();
+    let (explanation, below) = (explanation.trim_end(), &base.environment);
+    let versions = if pins.is_empty() {
+        "whose locked versions it keeps".to_owned()
+    } else {
+        format!("which is locked with {}", pins.join(", "))
+    };
+    format!("{explanation}\n`{environment}` is a layer on `{below}`, {versions}\n")
 }
 
 fn words(text: &str) -> impl Iterator<Item = &str> {
@@ -119,6 +135,7 @@ mod tests {
         };
         let lines = ["attrs>=3", "Attrs<2", "six==1", "other"].map(str::to_owned).to_vec();
         let inputs = LockInputs {
+            base: None,
             inputs: vec![LockInput { name: "deps".to_owned(), lines }],
             request: InstallRequest::new("lock", vec!["-r".to_owned(), "r.txt".to_owned()]),
             lowest: None,

@@ -121,6 +121,7 @@ impl<'a> ProjectLocks<'a> {
             set.set_in_memory("wheel_build_env", SettingValue::text(settings.text(&set, "package_env")?));
         }
         let mut environment = self.plan.environment(name)?;
+        self.plan.base_of(&environment)?;
         if let Some(reason) = has_its_own(&environment, &self.project) {
             return Ok(Err(reason));
         }

@@ -75,7 +75,8 @@ impl LockRequest<'_> {
         });
         let settings: Vec<_> = settings.collect();
         let before = self.before.as_ref().map(LockDocument::text);
-        let asked = (&self.inputs.request, self.target.requires_python(), &self.platforms, &self.resolver);
+        let asked =
+            (&self.inputs.request, &self.inputs.base, self.target.requires_python(), &self.platforms, &self.resolver);
         format!("{asked:?}\0{settings:?}\0{before:?}")
     }
 
@@ -117,11 +118,13 @@ impl LockRequest<'_> {
         let folder = folder.transpose().map_err(failed)?;
         let folder = folder.as_ref().map(Scratch::path);
         let root = self.project.root.as_path();
+        let pins = self.base_pins().map_err(failed)?;
+        let base = pins.as_ref().map(|(_folder, file)| file.as_path());
         let (ended, made_in) = match &self.resolver {
             LockResolver::Uv { program, command } => {
-                (self.run_uv((program, command), folder, interrupt), folder.unwrap_or(root))
+                (self.run_uv((program, command), folder, base, interrupt), folder.unwrap_or(root))
             }
-            LockResolver::Pip { program, words, .. } => (self.run_pip((program, words), folder, interrupt), root),
+            LockResolver::Pip { program, words, .. } => (self.run_pip((program, words), folder, base, interrupt), root),
         };
         let ended = ended.map_err(failed)?;
         if ended.code != 0 {
@@ -133,15 +136,26 @@ impl LockRequest<'_> {
         Ok(self.settled(document, made_in))
     }
 
+    /// A file with the versions of the base as constraints, and the folder that it is in.
+    fn base_pins(&self) -> std::io::Result<Option<(Scratch, PathBuf)>> {
+        let Some(base) = self.inputs.base.as_ref().filter(|base| !base.pins.is_empty()) else { return Ok(None) };
+        let folder = Scratch::temporary("envo-layer-")?;
+        let file = folder.path().join("pins.txt");
+        std::fs::write(&file, base.pins.join("\n"))?;
+        Ok(Some((folder, file)))
+    }
+
     /// `folder`: an empty one if there is an earlier lock. Paths in the result are relative to it, else to the project.
     fn run_uv(
         &self,
         (program, command): (&Path, &UvLockCommand),
         folder: Option<&Path>,
+        base: Option<&Path>,
         interrupt: &Interrupt,
     ) -> std::io::Result<ResolverEnd> {
         let mut words: Vec<OsString> = command.arguments.iter().map(OsString::from).collect();
         words.extend(["--format".into(), "pylock.toml".into()]);
+        words.extend(base.into_iter().flat_map(|file| ["-c".into(), file.into()]));
         let result = folder.map(|folder| folder.join(RESULT));
         if let (Some(before), Some(result)) = (&self.before, &result) {
             std::fs::write(result, seed(before))?;
@@ -169,17 +183,19 @@ impl LockRequest<'_> {
         &self,
         (program, words): (&Path, &[OsString]),
         folder: Option<&Path>,
+        base: Option<&Path>,
         interrupt: &Interrupt,
     ) -> std::io::Result<ResolverEnd> {
         let mut words = words.to_vec();
         words.extend(["--output".into(), "-".into()]);
         words.extend(self.inputs.request.arguments.iter().map(OsString::from));
+        words.extend(base.into_iter().flat_map(|file| ["-c".into(), file.into()]));
         let ask = |words: Vec<OsString>| {
             let mut spawn = Spawn::new(program, words, self.variables.clone());
             spawn.stdout = ChildOutput::Pipe;
             self.run(spawn, interrupt)
         };
-        let pinned = self.before.as_ref().map(pins_of).filter(|text| !text.is_empty());
+        let pinned = self.before.as_ref().map(|before| before.pins().join("\n")).filter(|text| !text.is_empty());
         if let (Some(text), Some(folder)) = (pinned, folder) {
             let pins = folder.join("pins.txt");
             std::fs::write(&pins, text)?;
@@ -201,7 +217,8 @@ impl LockRequest<'_> {
         };
         let folder = Scratch::temporary("envo-lock-").map_err(failed)?;
         let (result, pins) = (folder.path().join("requirements.txt"), folder.path().join("pins.txt"));
-        std::fs::write(&pins, self.before.as_ref().map(pins_of).unwrap_or_default()).map_err(failed)?;
+        std::fs::write(&pins, self.before.as_ref().map(LockDocument::pins).unwrap_or_default().join("\n"))
+            .map_err(failed)?;
         let words = command.arguments.iter().filter(|word| *word != "--generate-hashes").map(OsString::from);
         let more = ["--annotation-style", "line", "--format", "requirements.txt", "-c"].map(OsString::from);
         let words: Vec<OsString> =
@@ -236,6 +253,7 @@ impl LockRequest<'_> {
     fn explained(&self, code: i32, explanation: String) -> LockError {
         let environment = self.environment.to_owned();
         let origins = origins::of(self.project, self.inputs, &explanation);
+        let explanation = origins::with_base(self.environment, self.inputs, explanation);
         match &self.resolver {
             LockResolver::Uv { .. } if code == NO_SOLUTION => LockError::Conflict { environment, explanation, origins },
             _ => LockError::Unresolved { environment, explanation, origins },
@@ -298,15 +316,6 @@ fn seed(before: &LockDocument) -> String {
     before.text()
 }
 
-/// The versions to keep as constraints for pip.
-fn pins_of(before: &LockDocument) -> String {
-    let pin = |package: &LockedPackage| {
-        let marker = package.marker.as_ref().map(|marker| format!(" ; {marker}")).unwrap_or_default();
-        Some(format!("{}=={}{marker}\n", package.name, package.version.as_ref()?))
-    };
-    before.packages.iter().filter(|package| package.source.is_none()).filter_map(pin).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -336,7 +345,7 @@ mod tests {
         let text = "lock-version = \"1.0\"\n[[packages]]\nname = \"a\"\nversion = \"1\"\n[[packages]]\nname = \"b\"\n\
                     directory = { path = \"x\" }\n";
         let before = LockDocument::parse(text).unwrap();
-        assert_eq!(pins_of(&before), "a==1\n");
+        assert_eq!(before.pins(), ["a==1"]);
         assert!(!seed(&before).contains("\"b\""));
     }
 }

@@ -145,6 +145,15 @@ impl LockDocument {
         }
     }
 
+    /// The versions of packages from an index, as constraints.
+    pub fn pins(&self) -> Vec<String> {
+        let pin = |package: &LockedPackage| {
+            let marker = package.marker.as_ref().map(|marker| format!(" ; {marker}")).unwrap_or_default();
+            Some(format!("{}=={}{marker}", package.name, package.version.as_ref()?))
+        };
+        self.packages.iter().filter(|package| package.source.is_none()).filter_map(pin).collect()
+    }
+
     /// The first package with that name.
     pub fn package(&self, name: &str) -> Option<&LockedPackage> {
         self.packages.iter().find(|package| package.name == name)

@@ -9,6 +9,8 @@ use crate::error::ConfigError;
 use crate::install::InstallRequest;
 use crate::install::groups;
 use crate::install::script;
+use crate::lockfile::document::LockDocument;
+use crate::lockfile::index::lock_path;
 use crate::lockfile::target;
 use crate::model::environment::{PackageKind, Packaging};
 use crate::model::{EnvVariables, Environment, ParsedRequirementFile, ProjectSettings};
@@ -37,6 +39,9 @@ const SETTINGS: [&str; 14] = [
     "UV_RESOLUTION",
 ];
 
+/// The input with the versions of the base, in a layer.
+const LAYER: &str = "layer_on";
+
 /// One input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LockInput {
@@ -56,6 +61,18 @@ pub struct LockInputs {
     /// The project's own folder if the resolver has to ask its build backend for requirements; it is not part of the
     /// lock itself.
     pub asked_of: Option<PathBuf>,
+    /// The lock of the environment that this one is a layer on.
+    pub base: Option<BaseLock>,
+}
+
+/// The part of a base's lock that decides about the locks of its layers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BaseLock {
+    pub environment: String,
+    /// Its versions, as constraints.
+    pub pins: Vec<String>,
+    /// Its requirements, for error messages.
+    pub requirements: Vec<String>,
 }
 
 /// The values with which inputs are read.
@@ -102,7 +119,23 @@ impl LockInputs {
         }
         collected.settings(environment)?;
         let CollectedInputs { inputs, request, .. } = collected;
-        Ok(Self { inputs, request, lowest, asked_of })
+        let mut read = Self { inputs, request, lowest, asked_of, base: None };
+        if let Some(base) = &environment.layer_on {
+            // Without a lock, the base has no versions to keep to.
+            read.lay_on(base, &LockDocument::read(&lock_path(reading.project, base)).unwrap_or_default());
+        }
+        Ok(read)
+    }
+
+    /// Makes them the inputs of a layer on `base`, whose lock this is.
+    pub fn lay_on(&mut self, base: &str, document: &LockDocument) {
+        let pins = document.pins();
+        let lines = std::iter::once(base.to_owned()).chain(pins.iter().cloned()).collect();
+        self.inputs.retain(|input| input.name != LAYER);
+        self.inputs.push(LockInput { name: LAYER.to_owned(), lines });
+        let requirements =
+            document.inputs.iter().filter(|(name, _)| *name != LAYER).flat_map(|(_, lines)| lines).cloned();
+        self.base = Some(BaseLock { environment: base.to_owned(), pins, requirements: requirements.collect() });
     }
 
     /// Adds the inputs of another language in the environment, and the files of its own lock.

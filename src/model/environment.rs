@@ -113,6 +113,8 @@ pub enum Seeds {
     Virtualenv,
     /// What `uv venv --seed` installs.
     Uv,
+    /// Only pip: a layer finds the others in its base.
+    Pip,
     None,
 }
 
@@ -305,6 +307,8 @@ pub struct Environment {
     pub restarts_with: Vec<String>,
     /// Where `depends` was inherited from, if not set in the environment's own section.
     pub depends_inherited: Option<InheritedFrom>,
+    /// The environment that this one is a layer on.
+    pub layer_on: Option<String>,
     pub service: Option<ServiceSettings>,
     /// The uses of service addresses in its variables and commands.
     pub asks: Vec<AddressUse>,
@@ -337,12 +341,17 @@ impl Environment {
         self.runner().type_name()
     }
 
-    /// The owner of the folder, in `.tox-info.json`: the environment's name and tox's class.
+    /// The owner of the folder, in `.tox-info.json`: the environment's name and tox's class. tox recreates a layer, which
+    /// lacks what it builds itself.
     pub fn identity(&self) -> Value {
-        match self.runner() {
+        let mut identity = match self.runner() {
             Runner::IgnoreName => json!({"type": self.type_name()}),
             _ => json!({"name": self.name, "type": self.type_name()}),
+        };
+        if let Some(base) = &self.layer_on {
+            identity["layer_on"] = json!(base);
         }
+        identity
     }
 
     fn runner(&self) -> Runner {

@@ -11,6 +11,8 @@ use std::path::PathBuf;
 
 pub use metadata::{CoreMetadata, static_requirements};
 
+use crate::model::pep508::canonical_name;
+
 /// The kind of the file; installers treat kinds differently.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PackageFile {
@@ -32,4 +34,16 @@ pub struct BuiltPackage {
     pub file: PackageFile,
     /// PEP 508 requirements that apply, extras included and their markers resolved, in canonical form.
     pub requirements: Vec<String>,
+}
+
+impl BuiltPackage {
+    /// The normalised name in that of the file.
+    pub fn name(&self) -> String {
+        let file = self.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = match self.file {
+            PackageFile::Wheel | PackageFile::Editable => file.split_once('-'),
+            _ => file.rsplit_once('-'),
+        };
+        canonical_name(name.map_or(file.as_str(), |(name, _)| name))
+    }
 }

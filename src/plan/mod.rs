@@ -6,6 +6,7 @@
 mod define;
 pub mod graph;
 pub mod job;
+mod layers;
 mod package_use;
 pub mod provision;
 pub mod select;
@@ -308,9 +309,16 @@ impl Plan {
     /// tox's message when they depend on each other in a cycle, at the `depends` of the first of these; and when one of the
     /// `depends` is wrong.
     pub fn order(&self, names: &[String]) -> Result<graph::EnvOrder, ConfigError> {
-        graph::run_order(&self.depends(names)?).map_err(|cycle| {
+        let mut depends = self.depends(names)?;
+        for (name, before) in &mut depends {
+            // A layer with an invalid base fails when it is built.
+            before.extend(self.bases(name).unwrap_or_default());
+        }
+        graph::run_order(&depends).map_err(|cycle| {
             let text = format!("circular dependency detected between environments: {}", cycle.join(" | "));
-            let place = cycle.first().and_then(|first| self.settings.written_at(first, "depends"));
+            let written = |key| cycle.iter().find_map(|name| self.settings.written_at(name, key));
+            let first = cycle.first().and_then(|first| self.settings.written_at(first, "depends"));
+            let place = first.or_else(|| written("depends")).or_else(|| written("layer_on"));
             let error = ConfigError::handled(text).hint("remove `depends` from one of them");
             place.into_iter().fold(error, ConfigError::at)
         })

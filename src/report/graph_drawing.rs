@@ -23,6 +23,9 @@ pub struct GraphNode {
     pub state: Option<String>,
     /// The environments that must run, or have run, before.
     pub depends: Vec<String>,
+    /// The environment that it is a layer on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub layer_on: Option<String>,
 }
 
 /// The format of a drawing.
@@ -72,6 +75,9 @@ fn mermaid(nodes: &[GraphNode]) -> String {
         for other in node.depends.iter().filter_map(|name| position(name)) {
             let _ = writeln!(text, "    e{at} --> e{other}");
         }
+        if let Some(base) = node.layer_on.as_deref().and_then(position) {
+            let _ = writeln!(text, "    e{at} -. layer on .-> e{base}");
+        }
     }
     for (at, state) in nodes.iter().enumerate().filter_map(|(at, node)| Some((at, node.state.as_ref()?))) {
         let _ = writeln!(text, "    style e{at} fill:{}", color(state));
@@ -99,6 +105,10 @@ fn dot(nodes: &[GraphNode]) -> String {
         for other in node.depends.iter().filter(|name| nodes.iter().any(|node| node.name == **name)) {
             let _ = writeln!(text, "    {} -> {};", quoted(&node.name), quoted(other));
         }
+        if let Some(base) = node.layer_on.as_ref().filter(|base| nodes.iter().any(|node| node.name == **base)) {
+            let _ =
+                writeln!(text, "    {} -> {} [style=dashed, label=\"layer on\"];", quoted(&node.name), quoted(base));
+        }
     }
     text + "}\n"
 }
@@ -113,6 +123,7 @@ mod tests {
             kind,
             state: state.map(str::to_owned),
             depends: depends.iter().map(|one| (*one).to_owned()).collect(),
+            layer_on: (name == "a\"b").then(|| "db".to_owned()),
         };
         vec![
             node("db", GraphNodeKind::Service, Some("ready"), &[]),
@@ -126,14 +137,15 @@ mod tests {
         assert_eq!(
             draw(&nodes(), GraphFormat::Mermaid),
             "flowchart LR\n    e0([\"db (ready)\"])\n    e1[[\"end\"]]\n    e2[\"a#quot;b\"]\n    e1 --> e0\n    e2 --> e0\n    \
-             e2 --> e1\n    style e0 fill:#b7e4c7\n"
+             e2 --> e1\n    e2 -. layer on .-> e0\n    style e0 fill:#b7e4c7\n"
         );
         assert_eq!(
             draw(&nodes(), GraphFormat::Dot),
             "digraph environments {\n    rankdir=LR;\n    \
              \"db\" [label=\"db (ready)\", shape=ellipse, style=filled, fillcolor=\"#b7e4c7\"];\n    \
              \"end\" [label=\"end\", shape=cds];\n    \"a\\\"b\" [label=\"a\\\"b\", shape=box];\n    \
-             \"end\" -> \"db\";\n    \"a\\\"b\" -> \"db\";\n    \"a\\\"b\" -> \"end\";\n}\n"
+             \"end\" -> \"db\";\n    \"a\\\"b\" -> \"db\";\n    \"a\\\"b\" -> \"end\";\n    \
+             \"a\\\"b\" -> \"db\" [style=dashed, label=\"layer on\"];\n}\n"
         );
         let json: serde_json::Value = serde_json::from_str(&draw(&nodes(), GraphFormat::Json)).unwrap();
         assert_eq!(json["environments"][0]["state"], "ready");

@@ -301,6 +301,7 @@ fn environment(name: &str, root: &Path, timeouts: Timeouts) -> Environment {
         depends: Vec::new(),
         restarts_with: Vec::new(),
         depends_inherited: None,
+        layer_on: None,
         asks: Vec::new(),
         service: None,
         runtimes: Vec::new(),

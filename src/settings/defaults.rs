@@ -111,7 +111,11 @@ impl Settings {
         }
         let files = self.list(set, "base_python_file")?;
         if files.is_empty() {
-            return self.value(set, "default_base_python");
+            let base = if self.says(set, "default_base_python")? { None } else { self.base_of_layer(set)? };
+            return match base {
+                Some(base) => self.value(&base, "base_python"),
+                None => self.value(set, "default_base_python"),
+            };
         }
         self.read_version_files(&files).map(|version| SettingValue::List(vec![version])).map_err(|error| {
             let place = self.location_of(set, "base_python_file").ok().flatten();

@@ -16,6 +16,7 @@ pub mod env_file;
 pub mod expand;
 pub mod external_values;
 pub mod keys;
+mod layers;
 mod loader;
 mod lookup;
 mod nesting;

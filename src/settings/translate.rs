@@ -92,6 +92,7 @@ pub fn environment(settings: &Arc<Settings>, set: &Arc<ConfigSet>) -> Result<Env
         restarts_with: depends.iter().filter_map(|one| one.strip_suffix(RESTART)).map(str::to_owned).collect(),
         depends: depends.iter().map(|one| one.strip_suffix(RESTART).unwrap_or(one).to_owned()).collect(),
         depends_inherited: if depends.is_empty() { None } else { inherited(settings, set, "depends")? },
+        layer_on: if is_run { settings.layer_on(set)? } else { None },
         service: if is_run { fields_service(settings, set)? } else { None },
         asks: asks(settings, set)?,
         runtimes: runtimes::requirements(settings, set)?,
@@ -164,7 +165,7 @@ fn creation(settings: &Settings, set: &ConfigSet) -> Result<CreationSettings, Co
         return uv_creation(settings, set);
     }
     Ok(CreationSettings {
-        seeds: Seeds::Virtualenv,
+        seeds: if settings.layer_on(set)?.is_some() { Seeds::Pip } else { Seeds::Virtualenv },
         prompt: None,
         system_site_packages: settings.boolean(set, "system_site_packages")?,
         always_copy: settings.boolean(set, "always_copy")?,
@@ -202,7 +203,11 @@ fn uv_creation(settings: &Settings, set: &ConfigSet) -> Result<CreationSettings,
         always_copy: false,
         download: false,
         virtualenv_spec: String::new(),
-        seeds: if settings.boolean(set, "uv_seed")? { Seeds::Uv } else { Seeds::None },
+        seeds: match settings.boolean(set, "uv_seed")? {
+            true if settings.layer_on(set)?.is_some() => Seeds::Pip,
+            true => Seeds::Uv,
+            false => Seeds::None,
+        },
         prompt: Some(format!("{root}[{}]", set.label())),
     })
 }

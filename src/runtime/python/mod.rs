@@ -176,7 +176,7 @@ impl PythonRuntime {
         variables: &EnvVariables,
     ) -> Result<()> {
         let settings = match creation.seeds {
-            Seeds::Virtualenv => VirtualenvSettings::read(variables, &self.variables),
+            Seeds::Virtualenv | Seeds::Pip => VirtualenvSettings::read(variables, &self.variables),
             // uv does not support them.
             Seeds::Uv | Seeds::None => VirtualenvSettings::default(),
         };

@@ -319,7 +319,8 @@ pub fn names(interpreter: &Interpreter, seeds: Seeds, settings: &VirtualenvSetti
         Seeds::Uv => {
             return if version < (3, 12) { vec!["pip", "setuptools", "wheel", "packaging"] } else { vec!["pip"] };
         }
-        Seeds::Virtualenv if settings.no_seed => return Vec::new(),
+        Seeds::Virtualenv | Seeds::Pip if settings.no_seed => return Vec::new(),
+        Seeds::Pip => (false, false),
         Seeds::Virtualenv => (version < (3, 12) || settings.setuptools, version < (3, 9)),
     };
     let wanted = [("pip", !settings.no_pip), ("setuptools", setuptools && !settings.no_setuptools), ("wheel", wheel)];

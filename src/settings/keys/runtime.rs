@@ -13,6 +13,12 @@ pub(super) const INSTALLING: &[SettingKey] = &[
         DefaultValue::Text("auto"),
         "the program that installs packages: auto (uv if possible, else pip), pip or uv",
     ),
+    key(
+        "layer_on",
+        ValueKind::Text,
+        Nothing,
+        "the environment whose packages this one uses; it contains only the packages that it adds",
+    ),
 ];
 
 /// The rows for languages.
