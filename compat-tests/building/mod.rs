@@ -8,5 +8,6 @@ mod creation;
 mod durability;
 mod installing;
 mod interpreters;
+mod layers;
 mod packaging;
 mod scripts;

@@ -18,6 +18,12 @@ pub fn requiring(folder: &Path, name: &str, version: &str, requirements: &[&str]
     write_with(folder, (name, version), &files, &lines)
 }
 
+/// The same with this module.
+pub fn holding(folder: &Path, name: &str, version: &str, module: &str, requirements: &[&str]) -> PathBuf {
+    let lines: String = requirements.iter().map(|requirement| format!("Requires-Dist: {requirement}\n")).collect();
+    write_with(folder, (name, version), &[(format!("{name}.py"), module.to_owned())], &lines)
+}
+
 /// The same with these lines in its metadata.
 pub fn describing(folder: &Path, name: &str, version: &str, lines: &str) -> PathBuf {
     write_with(folder, (name, version), &[(format!("{name}.py"), String::new())], lines)

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::builder::environment_folders;
 use crate::builder::folders;
 use crate::builder::journal::EnvironmentJournal;
-use crate::builder::layer::LayerBase;
+use crate::builder::layer::{self, LayerBase};
 use crate::builder::lock::EnvLock;
 use crate::builder::prebuilt::{BuildPhase, Prebuilt};
 use crate::builder::preconditions::check_platform;
@@ -352,10 +352,18 @@ impl EnvBuilder {
             paths.extend(own.as_deref().and_then(Path::parent).map(Path::to_owned));
         }
         if let (Some(base), Some(python)) = (&self.base, &python) {
-            base.link(&python.layout)?;
+            base.link(&python.layout, &environment.env_dir.join(layer::BYTECODE))?;
             paths.extend(base.paths.iter().cloned());
         }
-        let session = self.session(paths)?;
+        let mut session = self.session(paths)?;
+        if self.base.is_some()
+            && !["PYTHONPYCACHEPREFIX", "PYTHONDONTWRITEBYTECODE"]
+                .iter()
+                .any(|name| session.variables.get(name).is_some())
+        {
+            // For programs of the base, which have the base's Python.
+            session.variables.set("PYTHONPYCACHEPREFIX", environment.env_dir.join(layer::BYTECODE));
+        }
         Ok(CreatedEnv { stamp, python, languages, renewed: Vec::new(), session })
     }
 

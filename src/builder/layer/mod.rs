@@ -30,6 +30,12 @@ use crate::settings::Settings;
 
 /// Makes Python look into the base's folders. Its name sorts after those of editable installations.
 const PATH_FILE: &str = "zz_envo_layer.pth";
+/// The layer's folder with the bytecode of what it imports.
+pub const BYTECODE: &str = "pycache";
+/// Begins the expression that sets the folder for bytecode: not for pip, which envo runs isolated and which writes into
+/// no base, and without bytecode for Pythons before 3.8, which know no such folder.
+const KEEP_BYTECODE: &str = "sys.flags.ignore_environment or sys.dont_write_bytecode or getattr(sys, 'pycache_prefix', '') \
+                             or setattr(sys, 'dont_write_bytecode', not hasattr(sys, 'pycache_prefix')) or ";
 /// The versions in the base, in the layer's folder.
 const CONSTRAINTS: &str = "layer-constraints.txt";
 
@@ -114,15 +120,17 @@ impl LayerBase {
         self.chain().any(|base| is_editable(&base.environment))
     }
 
-    /// Makes the Python of `layout` find what is in the base.
-    pub fn link(&self, layout: &EnvLayout) -> Result<(), EnvError> {
-        let mut text = String::new();
+    /// Makes the Python of `layout` find what is in the base, and keep the bytecode of what it imports in the folder
+    /// `bytecode`.
+    pub fn link(&self, layout: &EnvLayout, bytecode: &Path) -> Result<(), EnvError> {
+        let path =
+            |path: &Path| format!("getattr(os, 'fsdecode', str)(b'{}')", path.as_os_str().as_bytes().escape_ascii());
+        let mut text = format!("import os, sys; {KEEP_BYTECODE}setattr(sys, 'pycache_prefix', {})", path(bytecode));
         for folder in folders(&self.layout) {
             // The base's own `.pth` files count, too.
-            text.push_str("import os, site; site.addsitedir(getattr(os, 'fsdecode', str)(b'");
-            text.push_str(&folder.as_os_str().as_bytes().escape_ascii().to_string());
-            text.push_str("'))\n");
+            text.push_str(&format!("\nimport os, site; site.addsitedir({})", path(folder)));
         }
+        text.push('\n');
         let file = layout.purelib.join(PATH_FILE);
         if std::fs::read(&file).is_ok_and(|old| old == text.as_bytes()) {
             return Ok(());
