@@ -143,7 +143,8 @@ fn serving_a_base_and_a_layer_builds_both() {
     let layer = "[testenv:shop2]\nlayer_on = web\nserve = python -m shop {port}\nports = http\n\
                  ready = http://{host}:{port}/health\n";
     let project = project.file("tox.ini", &format!("{ini}{layer}"));
-    project.run(["serve", "-e", "shop2", "--notest"]).succeeds();
+    project.run(["up", "-e", "shop2", "--wait"]).succeeds();
+    project.run(["down"]).succeeds();
     assert_eq!(packages(&project, "shop2"), [] as [&str; 0]);
     assert_eq!(packages(&project, "web"), ["bottle-0.13"]);
 }
@@ -209,13 +210,13 @@ fn a_version_that_both_would_have_differently_is_an_error_with_both_requirements
         let project = if with_uv { project.with_uv() } else { project };
         let outcome = project.run(["run"]).ends_with(1).says("  test: FAIL");
         let outcome = outcome.says("`test` requires `micro<3`, but `web`, which `test` is a layer on, has micro 3.0");
-        outcome.explains("9 |   micro<3").explains("help: `web` has micro 3.0 for `micro>=3` (tox.ini:5)");
+        outcome.explains("11 |   micro<3").explains("help: `web` has micro 3.0 for `micro>=3` (tox.ini:6)");
         // A requirement of a requirement, against one of another.
         let project = project.ini(&configuration("micro>=3", "checker oldtool"));
         let outcome = project.run(["run"]).ends_with(1);
         let outcome = outcome.says("oldtool 1.0, which `test` needs, requires `router<2`, but `web`");
-        let outcome = outcome.explains("9 |   oldtool");
-        outcome.explains("help: `web` has router 2.0 for `micro>=3` (tox.ini:5), which requires it");
+        let outcome = outcome.explains("11 |   oldtool");
+        outcome.explains("help: `web` has router 2.0 for `micro>=3` (tox.ini:6), which requires it");
         // Once that is corrected, the layer is as it should be.
         let project = project.ini(&configuration("micro>=3", "checker"));
         project.run(["run"]).succeeds();
@@ -267,6 +268,10 @@ fn a_layer_that_cannot_be_is_refused_where_it_is_written() {
     assert!(check.stderr.contains("help: did you mean `web`?"), "{check:?}");
     // One that is skipped itself needs no base.
     project.run(["run", "-e", "h"]).ends_with(1).says("h: SKIP");
+    let missing = "[tox]\nno_package = true\nskip_missing_interpreters = true\n[testenv:web]\nbase_python = python9.9\n\
+                   [testenv:test]\nlayer_on = web\n";
+    let project = project.ini(missing);
+    project.run(["run", "-e", "test"]).ends_with(1).says("test: SKIP").never_explains("layer");
     // The order of the others does not matter to it.
     project.run(["depends"]).succeeds().says("Execution order: ");
 }
@@ -278,7 +283,7 @@ fn a_base_that_fails_is_reported_once_and_stops_its_layers() {
     let project = project.ini(&ini);
     let outcome = project.run(["run", "-e", "test,other"]).ends_with(1).says("  test: FAIL").says("  other: FAIL");
     assert_eq!(outcome.stdout.matches("web: install_deps>").count(), 1, "{outcome:?}");
-    outcome.explains("`web`, which `test` is a layer on, could not be built").explains("tox.ini:7:12");
+    outcome.explains("`web`, which `test` is a layer on, could not be built").explains("tox.ini:8:12");
 }
 
 #[test]
@@ -317,10 +322,9 @@ def _build(folder):
         archive.writestr('demo-1.0.dist-info/WHEEL', 'Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n')
         archive.writestr('demo-1.0.dist-info/RECORD', '')
     return name
-def build_wheel(folder, config_settings=None, metadata_directory=None):
-    return _build(folder)
-def build_editable(folder, config_settings=None, metadata_directory=None):
-    return _build(folder)
+def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
+    return _build(wheel_directory)
+build_editable = build_wheel
 ";
     let project = project
         .file("pyproject.toml", "[build-system]\nrequires = []\nbuild-backend = \"backend\"\nbackend-path = [\".\"]\n")
@@ -370,8 +374,8 @@ fn a_layer_is_locked_with_the_versions_of_its_base() {
     // Both requirements are named, and neither lock is written.
     let project = project.ini(&configuration("micro>=3", "oldtool micro<3"));
     let before = fs::read(project.path("envo.lock")).expect("it is locked");
-    let outcome = project.run(["lock"]).ends_with(1).explains("tox.ini:5: micro>=3").explains("tox.ini:9: micro<3");
-    outcome.explains("`test` is a layer on `web`, which is locked with micro==3.0");
+    let outcome = project.run(["lock"]).ends_with(1).explains("tox.ini:6: micro>=3").explains("tox.ini:11: micro<3");
+    outcome.says("`test` is a layer on `web`, which is locked with micro==3.0");
     assert_eq!(fs::read(project.path("envo.lock")).expect("it is locked"), before);
 }
 

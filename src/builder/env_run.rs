@@ -140,7 +140,12 @@ impl EnvRuns<'_> {
                 Ok(_) | Err(_) => {}
             }
         }
-        let text = match self.bases.built(&base.name) {
+        let built = self.bases.built(&base.name);
+        if !matches!(built, Some(Ok(_))) && self.run.interpreters.find(&layer.base_python).is_none() {
+            // The layer itself lacks its Python.
+            return Ok(None);
+        }
+        let text = match built {
             Some(Ok(built)) => return Ok(built),
             Some(Err(BaseFailure::Skipped(reason))) => {
                 let error = skipped_base(layer, &base.name, &reason);

@@ -90,6 +90,11 @@ fn layer(project: &Preconditions<'_>, environment: &Environment, _: &EnvVariable
     if check_platform(environment).is_err() {
         return Ok(());
     }
+    let bases = project.plan.bases(&environment.name)?;
+    if bases.iter().any(|base| project.plan.environment(base).is_err()) {
+        // Reported for the base.
+        return Ok(());
+    }
     let Some(base) = project.plan.base_of(environment)? else { return Ok(()) };
     match check_platform(&base) {
         Err(EnvError::Skip(reason)) => {

@@ -19,7 +19,13 @@ impl Plan {
                 found.push(base);
                 let text = format!("circular `layer_on`: {}", found.join(" | "));
                 let error = self.at_layer_on(name, ConfigError::fail(text));
-                return Err(error.hint("remove `layer_on` from one of them"));
+                let section = self.settings.environment_section(name);
+                return Err(error.hint(match found.len() {
+                    2 => {
+                        format!("an environment that inherits `layer_on` cancels it with `layer_on =` in `[{section}]`")
+                    }
+                    _ => "remove `layer_on` from one of them".to_owned(),
+                }));
             }
             found.push(base);
         }
@@ -106,10 +112,9 @@ impl Plan {
                 );
                 let location = self.settings.written_at(name, "base_python");
                 let error = location.into_iter().fold(ConfigError::fail(text), ConfigError::at);
-                Err(error.hint(format!(
-                    "`{below}` has `base_python = {}`; without a version in its name and `base_python`, a layer has the same",
-                    base.base_python.join(", ")
-                )))
+                let hint =
+                    "a layer without `base_python`, and without a version in its name, has the Python of its base";
+                Err(error.hint(format!("{hint}, here `{}`", base.base_python.join(", "))))
             }
             _ => Ok(()),
         }
