@@ -197,8 +197,7 @@ fn origin(
         if let Some(line) = written(settings, environment, name) {
             return Some(line);
         }
-        let requirers =
-            edges.iter().filter(|(required, _)| required == name).map(|(_, requirer)| requirer.as_str());
+        let requirers = edges.iter().filter(|(required, _)| required == name).map(|(_, requirer)| requirer.as_str());
         open.extend(requirers.filter(|requirer| seen.insert(requirer)));
     }
     None
