@@ -15,7 +15,7 @@ pub(super) const INSTALLING: &[SettingKey] = &[
     ),
     key(
         "layer_on",
-        ValueKind::Text,
+        Text,
         Nothing,
         "the environment whose packages this one uses; it contains only the packages that it adds",
     ),
