@@ -134,10 +134,9 @@ impl EnvRuns<'_> {
         check_platform(layer)?;
         let Some(base) = self.plan.base_of(layer)? else { return Ok(None) };
         if self.bases.built(&base.name).is_none() {
-            match services::build_quietly(self, &base.name) {
-                Err(EnvError::Interrupted) => return Err(EnvError::Interrupted),
-                // The reason is kept with the base.
-                Ok(_) | Err(_) => {}
+            // Any other failure is kept with the base.
+            if let Err(EnvError::Interrupted) = services::build_quietly(self, &base.name) {
+                return Err(EnvError::Interrupted);
             }
         }
         let built = self.bases.built(&base.name);

@@ -18,7 +18,7 @@ pub struct LayerBases(BTreeMap<String, Mutex<BaseState>>);
 enum BaseState {
     #[default]
     NotBuilt,
-    Built(BuiltBase),
+    Built(Box<BuiltBase>),
     Failed(BaseFailure),
 }
 
@@ -66,7 +66,7 @@ impl LayerBases {
         match build() {
             Ok(built) => {
                 let ready = built.ready.clone();
-                *state = BaseState::Built(built);
+                *state = BaseState::Built(Box::new(built));
                 Ok(ready)
             }
             Err(EnvError::Interrupted) => Err(EnvError::Interrupted),
