@@ -21,9 +21,10 @@ docs:
     ENVO_WRITE_DOCS=1 cargo test --test compat docs
 
 # The measurements of docs/benchmarks.md.
-bench *cases: release
-    ../shared/bench/runner.py {{ cases }}
-    ../shared/bench/services.py
+bench: release
+    python3 compat-tests/bench/measure_services.py --bin target/release/envo
+    python3 compat-tests/bench/locks_beside_peers.py
+    python3 compat-tests/bench/languages_beside_tools.py
 
 # The optimised program, at target/release/envo.
 release:

@@ -4,8 +4,8 @@
 #![no_main]
 
 use envo::error::ConfigError;
-use envo::settings::expand::replace::{Style, replace};
-use envo::settings::expand::{Found, Lookup, Reference, Trail};
+use envo::settings::expand::replace::{ReplaceStyle, replace};
+use envo::settings::expand::{FoundReference, ValueLookup, Reference, Trail};
 
 struct Values<'a>(Vec<&'a str>);
 
@@ -16,16 +16,16 @@ impl Values<'_> {
     }
 }
 
-impl Lookup for Values<'_> {
-    fn reference(&self, reference: &Reference<'_>, _: &Trail) -> Result<Option<Found>, ConfigError> {
+impl ValueLookup for Values<'_> {
+    fn reference(&self, reference: &Reference<'_>, _: &Trail) -> Result<Option<FoundReference>, ConfigError> {
         Ok(self.get(reference.key).map(|text| match reference.section {
-            Some(_) => Found::Raw(text.to_owned()),
-            None => Found::Arguments(text.to_owned()),
+            Some(_) => FoundReference::Raw(text.to_owned()),
+            None => FoundReference::Arguments(text.to_owned()),
         }))
     }
 
-    fn variable(&self, name: &str, _: &Trail) -> Result<Option<Found>, ConfigError> {
-        Ok(self.get(name).map(|text| Found::Raw(text.to_owned())))
+    fn variable(&self, name: &str, _: &Trail) -> Result<Option<FoundReference>, ConfigError> {
+        Ok(self.get(name).map(|text| FoundReference::Raw(text.to_owned())))
     }
 
     fn positional(&self, _: &Trail, program_first: bool) -> Result<Option<Vec<String>>, ConfigError> {
@@ -48,13 +48,13 @@ impl Lookup for Values<'_> {
     fn warn(&self, _: String) {}
 }
 
-const STYLES: [Style; 6] = [
-    Style::Plain,
-    Style::Program,
-    Style::Commands,
-    Style::Entries(&[',', '\n']),
-    Style::Entries(&['\n']),
-    Style::Requirements,
+const STYLES: [ReplaceStyle; 6] = [
+    ReplaceStyle::Plain,
+    ReplaceStyle::Program,
+    ReplaceStyle::Commands,
+    ReplaceStyle::Entries(&[',', '\n']),
+    ReplaceStyle::Entries(&['\n']),
+    ReplaceStyle::Requirements,
 ];
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {

@@ -6,11 +6,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use envo::cli::options::Surroundings;
-use envo::cli::{Parsed, parse};
+use envo::cli::options::ProcessContext;
+use envo::cli::{ParsedCommandLine, parse};
 use envo::model::{Interpreter, InterpreterLookup};
 use envo::settings::Settings;
-use envo::source::{Document, Format, Source, TomlDocument, TomlTree};
+use envo::source::{ConfigDocument, ConfigFormatKind, ConfigSource, TomlDocument, TomlTree};
 
 /// A machine without interpreters.
 struct Nothing;
@@ -56,13 +56,13 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
         _ => panic!("{expected:?} is not {:?}", found.map(|found| found.root().to_table())),
     }
     let Ok(root) = found else { return };
-    let surroundings = Surroundings { current_dir: PathBuf::from("/nowhere"), ..Surroundings::default() };
-    let Ok(Parsed::Run(resolved)) = parse(&["envo".into(), "list".into()], surroundings) else { return };
-    let source = Source {
+    let surroundings = ProcessContext { current_dir: PathBuf::from("/nowhere"), ..ProcessContext::default() };
+    let Ok(ParsedCommandLine::Run(resolved)) = parse(&["envo".into(), "list".into()], surroundings) else { return };
+    let source = ConfigSource {
         path: PathBuf::from("/nowhere/tox.toml"),
-        format: Format::ToxToml,
+        format: ConfigFormatKind::ToxToml,
         text,
-        document: Document::Toml(TomlDocument { root, prefix: &[] }),
+        document: ConfigDocument::Toml(TomlDocument { root, prefix: &[] }),
         lines_before: 0,
     };
     let Ok(settings) = Settings::new(source, Arc::new(resolved.options), Arc::new(Nothing)) else { return };
