@@ -47,3 +47,15 @@ pub fn uptime() -> f64 {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
+
+/// Writes everything in the file system of `folder` to the disk.
+#[cfg(target_os = "linux")]
+pub fn sync_file_system(folder: &std::fs::File) -> std::io::Result<()> {
+    Ok(rustix::fs::syncfs(folder)?)
+}
+
+/// Writes the folder to the disk: this system has no call for a file system.
+#[cfg(not(target_os = "linux"))]
+pub fn sync_file_system(folder: &std::fs::File) -> std::io::Result<()> {
+    folder.sync_all()
+}

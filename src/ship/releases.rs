@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
+use crate::platform;
 use crate::ship::manifest::Manifest;
 use crate::ship::reading;
 use crate::ship::refusal::Refusal;
@@ -160,7 +161,7 @@ impl Installation {
 
     /// Makes the unpacked release a numbered one once all of it is on the disk.
     fn complete(&self, new: &Path, number: u64) -> Result<u64> {
-        rustix::fs::syncfs(File::open(new)?)?;
+        platform::system::sync_file_system(&File::open(new)?)?;
         fs::rename(new, self.folder(number))?;
         Ok(number)
     }
