@@ -128,9 +128,8 @@ mod tests {
     #[test]
     fn the_facts_of_this_program_are_read() {
         let program = std::fs::read(std::env::current_exe().unwrap()).unwrap();
-        let facts = read(&program).unwrap();
-        assert_eq!(facts.machine, Some(std::env::consts::ARCH));
-        assert_eq!(facts.glibc().is_some(), cfg!(target_env = "gnu"));
+        let is_elf = program.starts_with(&elf::ELFMAG);
+        assert_eq!(read(&program).map(|facts| facts.machine), is_elf.then_some(Some(std::env::consts::ARCH)));
         assert_eq!(read(b"#!/bin/sh\n"), None);
         assert_eq!(read(&program[..100]), None);
     }
