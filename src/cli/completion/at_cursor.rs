@@ -176,7 +176,7 @@ mod tests {
     #[test]
     fn commands_are_offered_until_there_is_one() {
         assert_eq!(texts("qui"), ["quickstart"]);
-        assert_eq!(texts("-v ver"), ["version"]);
+        assert_eq!(texts("-v vers"), ["version"]);
         assert_eq!(texts("help sch"), ["schema"]);
         assert_eq!(texts("run qui"), [] as [&str; 0]);
     }
