@@ -16,7 +16,7 @@ use crate::ship::scripts::{self, Launch};
 /// The environment's folder in a release.
 pub const FOLDER: &str = "env";
 
-/// Files in `.dist-info` that tell how and from where it was installed, and what describes it anew here.
+/// Files in `.dist-info` that tell how and from where it was installed, and what describes its new location.
 const OF_INSTALLERS: [&str; 6] =
     ["direct_url.json", "INSTALLER", "REQUESTED", "uv_cache.json", "uv_build.json", "RECORD"];
 

@@ -190,7 +190,7 @@ impl Installation {
         for entry in fs::read_dir(self.root.join(RELEASES)).into_iter().flatten().flatten() {
             if entry.file_name().to_string_lossy().starts_with(HIDDEN) {
                 let path = entry.path();
-                // What cannot be removed is in nobody's way, or is reported when the name is needed.
+                // What cannot be removed does no harm, or is reported when the name is needed.
                 let _ = if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                     fs::remove_dir_all(path)
                 } else {

@@ -19,7 +19,7 @@ pub fn path_for(file: &Path) -> PathBuf {
 /// A secret key without a password.
 pub fn secret_key(path: &Path) -> Result<SecretKey, Refusal> {
     let unusable = |reason: String| {
-        let help = "create one without a password, since nobody can type it in a pipeline: minisign -G -W";
+        let help = "create one without a password, since a pipeline cannot type it: minisign -G -W";
         Refusal::new(format!("cannot sign with {}: {reason}", path.display())).help(help)
     };
     let text = fs::read_to_string(path).map_err(|error| unusable(error.to_string()))?;

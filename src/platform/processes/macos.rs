@@ -61,7 +61,7 @@ impl ServiceOrphans {
     }
 }
 
-/// The system cannot end a child with its parent: whoever waits for the parent ends what has its mark.
+/// The system cannot end a child with its parent: the process that waits for the parent ends what has its mark.
 pub fn die_with_parent(_command: &mut Command) {}
 
 /// One process, also after its number belongs to another one. The descriptor becomes readable when it has ended.
