@@ -363,7 +363,8 @@ fn a_layer_is_locked_with_the_versions_of_its_base() {
     project.run(["run", "--locked", "-r"]).succeeds();
     assert_eq!(packages(&project, "test"), ["checker-1.0", "helper-1.0", "plug-1.0"]);
     // A changed lock of the base makes that of the layer stale. uv locks again: pip would need a newer pip from the index.
-    let project = project.variable("ENVO_INSTALLER", "uv").ini(&configuration("micro router<2", "checker<2 helper router"));
+    let project =
+        project.variable("ENVO_INSTALLER", "uv").ini(&configuration("micro router<2", "checker<2 helper router"));
     project.run(["lock", "--check"]).ends_with(1).explains("web");
     project.run(["lock"]).succeeds();
     let lock = fs::read_to_string(project.path("locks/pylock.test.toml")).expect("it is locked");

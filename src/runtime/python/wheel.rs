@@ -8,7 +8,10 @@ use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt};
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use anyhow::{Context, Result, bail};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
@@ -116,10 +119,7 @@ impl WheelTree {
                 }
             }
         }
-        // In one thread: the file system creates files one at a time, and waiting costs more than it gains.
-        for folder in &self.manifest.folders {
-            self.write_folder(folder, &target.join(&folder.path))?;
-        }
+        self.write_folders(&target)?;
         let mut record = self.manifest.record.clone();
         let up = "../".repeat(location.site_packages.components().count());
         for (name, target) in self.scripts(location) {
@@ -129,6 +129,24 @@ impl WheelTree {
         let _ = writeln!(record, "{}/RECORD,,", self.manifest.dist_info);
         fs_err::write(target.join(&self.manifest.dist_info).join("RECORD"), record)?;
         Ok(())
+    }
+
+    /// Writes the files of all folders, in two threads: creating hundreds of small files is bound by system calls, and
+    /// those in different folders do not wait for each other.
+    fn write_folders(&self, target: &Path) -> Result<()> {
+        let next = AtomicUsize::new(0);
+        let write = || {
+            while let Some(folder) = self.manifest.folders.get(next.fetch_add(1, Ordering::Relaxed)) {
+                self.write_folder(folder, &target.join(&folder.path))?;
+            }
+            Ok(())
+        };
+        thread::scope(|scope| {
+            // Where no thread can be started, this one writes everything.
+            let second = thread::Builder::new().spawn_scoped(scope, write);
+            let first = write();
+            second.map_or(Ok(()), |thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic))).and(first)
+        })
     }
 
     fn write_folder(&self, folder: &Folder, target: &Path) -> Result<()> {
