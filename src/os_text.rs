@@ -20,7 +20,7 @@ pub fn decode(text: &OsStr) -> String {
 
 /// Escapes a text that never was an operating system's text, as [`decode`] would.
 pub fn escape(text: &str) -> Cow<'_, str> {
-    if text.contains(is_byte) { Cow::Owned(decode_bytes(text.as_bytes())) } else { Cow::Borrowed(text) }
+    if has_byte(text) { Cow::Owned(decode_bytes(text.as_bytes())) } else { Cow::Borrowed(text) }
 }
 
 fn decode_bytes(bytes: &[u8]) -> String {
@@ -40,7 +40,7 @@ fn decode_bytes(bytes: &[u8]) -> String {
 
 /// The text that [`decode`] was given.
 pub fn encode(text: &str) -> OsString {
-    if !text.contains(is_byte) {
+    if !has_byte(text) {
         return OsString::from(text);
     }
     let mut result = Vec::with_capacity(text.len());
@@ -55,7 +55,7 @@ pub fn encode(text: &str) -> OsString {
 
 /// The text for users: bytes that are not UTF-8 are shown as in Python (`\udcff`).
 pub fn shown(text: &str) -> Cow<'_, str> {
-    if !text.contains(is_byte) {
+    if !has_byte(text) {
         return Cow::Borrowed(text);
     }
     let mut result = String::with_capacity(text.len());
@@ -79,6 +79,11 @@ pub fn byte(character: char) -> Option<u8> {
 
 fn is_byte(character: char) -> bool {
     byte(character).is_some()
+}
+
+/// Whether any character represents a byte. Whole files are searched, so their first byte in UTF-8 is looked for first.
+fn has_byte(text: &str) -> bool {
+    memchr::memchr(0xf4, text.as_bytes()).is_some() && text.contains(is_byte)
 }
 
 fn carried(byte: u8) -> char {

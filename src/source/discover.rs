@@ -1,6 +1,7 @@
 //! Finds the configuration as tox does: `-c` names a file or a folder, else every parent folder is searched.
 //! <https://tox.wiki/en/4.67.15/reference/config.html#discovery-and-file-types>
 
+use std::borrow::Cow;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
@@ -177,7 +178,10 @@ fn read_ini(
     text: String,
     lines_before: usize,
 ) -> Result<ConfigSource, ConfigError> {
-    let text = crate::os_text::escape(&text).into_owned();
+    let text = match crate::os_text::escape(&text) {
+        Cow::Owned(escaped) => escaped,
+        Cow::Borrowed(_) => text,
+    };
     let document = ini::read(&text).map_err(|error| {
         let reason = error.in_python_words(&shown.display().to_string());
         let length = text.lines().nth(error.line - 1).map_or(1, |line| line.trim_end().chars().count().max(1));
