@@ -66,7 +66,7 @@ fn parser() -> Ini {
 /// Restores the lines and trims the end as Python does.
 fn finish(value: &str) -> String {
     let mut value = strip_end(value).to_owned();
-    if value.contains(LINE_END) {
+    if memchr::memchr(LINE_END as u8, value.as_bytes()).is_some() {
         // Both are one byte, so the text is changed where it stands.
         let mut bytes = value.into_bytes();
         bytes.iter_mut().filter(|byte| **byte == LINE_END as u8).for_each(|byte| *byte = b'\n');
