@@ -4,6 +4,8 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::PathBuf;
 
+use sha2::{Digest as _, Sha256};
+
 use crate::support::machine;
 use crate::support::project::Project;
 use crate::support::wheels;
@@ -180,6 +182,23 @@ fn a_real_uv_installs_what_pip_would() {
     let outcome = project.run(["run", "-e", "a", "-vv"]).succeeds().says("one==1.0\n").says("two==2.0\n");
     outcome.never_says("so pip tries");
     assert!(installed(&project, "a").contains(&"one.py".to_owned()));
+}
+
+#[test]
+fn what_was_installed_from_a_file_is_frozen_alike_by_uv_and_pip() {
+    let project = Project::new().with_kept_cache().ini(
+        "[tox]\nno_package = true\n[testenv:a]\ndeps = {tox_root}/files/one-1.0-py3-none-any.whl\n\
+         commands = python -m pip freeze\n",
+    );
+    let wheel = wheels::library(&project.path("files"), "one", "1.0");
+    let digest = Sha256::digest(fs::read(wheel).expect("it was made"));
+    let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut project = project;
+    for installer in ["uv", "pip"] {
+        project = project.variable("ENVO_INSTALLER", installer);
+        let line = format!("one @ file://[ROOT]/files/one-1.0-py3-none-any.whl#sha256={digest}\n");
+        project.run(["run", "-e", "a", "-r", "-vv"]).succeeds().says(&line).never_says("so pip tries");
+    }
 }
 
 /// Notes whether it may ask an index, and fails when it may not and `$FAIL` says so.

@@ -26,7 +26,7 @@ use crate::install::wheel_file;
 use crate::install::{InstallCommand, InstallRequest, Installer as _};
 use crate::model::environment::InstallerChoice;
 use crate::model::{Command, EnvLayout, EnvVariables, ExitRule, Interpreter};
-use crate::runtime::python::bytecode;
+use crate::runtime::python::{bytecode, origin};
 
 /// The variable that sets how uv links files from its cache into an environment.
 const LINK_MODE: &str = "UV_LINK_MODE";
@@ -212,7 +212,7 @@ impl<'a> Installing<'a> {
             let session = self.session_of(&command);
             let shown = DisplayedCommand::As(elsewhere(&command.shown).argv);
             conclude(&session, self.request(&elsewhere(&command.run), shown, &of_uv.run_id()))?;
-            return self.forget_outdated_modules();
+            return self.finish_uvs_work();
         }
         for request in of_pip {
             if let Some((file, text)) = &request.file {
@@ -291,7 +291,7 @@ impl<'a> Installing<'a> {
             let outcome =
                 offline.execute(request(&command.run, std::mem::replace(&mut shown, DisplayedCommand::Already)))?;
             if outcome.succeeded(ExitRule::Zero) || session.interrupt.requested() {
-                self.forget_outdated_modules()?;
+                self.finish_uvs_work()?;
                 return session.conclude(&outcome, ExitRule::Zero).map_err(EnvError::Exit);
             }
         }
@@ -300,7 +300,7 @@ impl<'a> Installing<'a> {
             self.env.run.cached_lookup(key);
         }
         if outcome.succeeded(ExitRule::Zero) || session.interrupt.requested() {
-            self.forget_outdated_modules()?;
+            self.finish_uvs_work()?;
             return session.conclude(&outcome, ExitRule::Zero).map_err(EnvError::Exit);
         }
         let program = command.run.argv.first().map_or("the installer", String::as_str);
@@ -315,12 +315,14 @@ impl<'a> Installing<'a> {
         session.conclude(&outcome, ExitRule::Zero).map_err(EnvError::Exit)
     }
 
-    /// Removes compiled single modules that uv replaced but left in `__pycache__`.
-    fn forget_outdated_modules(&self) -> Result<(), EnvError> {
+    /// Does what pip would have done beyond uv: removes compiled single modules that were replaced, and records the
+    /// digests of local archives.
+    fn finish_uvs_work(&self) -> Result<(), EnvError> {
         let layout = &self.created.python()?.layout;
-        bytecode::remove_outdated(&layout.purelib);
-        if layout.platlib != layout.purelib {
-            bytecode::remove_outdated(&layout.platlib);
+        let second = (layout.platlib != layout.purelib).then_some(&layout.platlib);
+        for site_packages in std::iter::once(&layout.purelib).chain(second) {
+            bytecode::remove_outdated(site_packages);
+            origin::record_digests(site_packages);
         }
         Ok(())
     }

@@ -9,6 +9,7 @@ mod embedded;
 mod folder_guess;
 pub mod interpreter_cache;
 mod managed;
+pub mod origin;
 mod own_pip;
 mod own_seeds;
 mod own_uv;
