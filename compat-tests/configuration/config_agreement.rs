@@ -42,6 +42,22 @@ const GROUPS: &str = "[dependency-groups]\nempty = []\nloop = [{include-group = 
                       again = [{include-group = \"loop\"}]\nodd = [\"six >\"]\ntext = \"six\"\n";
 
 #[test]
+fn programs_outside_an_environment_of_another_language_are_found_as_a_run_finds_them() {
+    let touch = "commands = touch {tox_root}/first-command-ran\n";
+    let node = "commands = node -e \"fs.writeFileSync('{tox_root}/first-command-ran', '')\"\n";
+    for runtime in ["runtime = node", "runtime = python, node", "runtime = ruby"] {
+        agree_on(&format!("{runtime}\n{touch}allowlist_externals ="), &[], false);
+        agree_on(&format!("{runtime}\n{touch}allowlist_externals = x"), &[("notes.txt", "")], false);
+        agree_on(&format!("{runtime}\n{touch}allowlist_externals = touch"), &[], true);
+    }
+    for runtime in ["runtime = node", "runtime = python, node"] {
+        agree_on(&format!("{runtime}\n{node}allowlist_externals ="), &[], true);
+    }
+    agree_on(&format!("runtime = system\n{touch}allowlist_externals ="), &[], true);
+    agree_on(&format!("runtime = python, system\n{touch}allowlist_externals ="), &[], true);
+}
+
+#[test]
 fn values_that_cannot_be_converted_are_found_as_a_run_finds_them() {
     for wrong in [
         "platform = linux(",

@@ -3,13 +3,15 @@
 use std::path::Path;
 
 use crate::builder::preconditions::{Preconditions, check_platform};
+use crate::builder::runtimes;
 use crate::env_error::EnvError;
 use crate::execute::program;
 use crate::execute::session::CommandRefusal;
-use crate::model::runtime::DEFAULT;
+use crate::model::runtime::{DEFAULT, RuntimeRequirement};
 use crate::model::{Command, Deferred, EnvVariables, Environment};
 use crate::plan::provision::is_provided;
 use crate::python_text::shlex;
+use crate::runtime::{self, Runtime};
 
 /// Programs that every new environment has or may have; names such as `python3.12` and `pip3` begin with them.
 const SEEDED: [&str; 6] = ["python", "pypy", "graalpy", "pip", "wheel", "easy_install"];
@@ -18,10 +20,10 @@ const SEEDED: [&str; 6] = ["python", "pypy", "graalpy", "pip", "wheel", "easy_in
 /// If the first command is not allowed: its program is outside the environment, `allowlist_externals` does not list it,
 /// and no installed package could provide a program of this name.
 pub fn check(project: &Preconditions<'_>, environment: &Environment, variables: &EnvVariables) -> Result<(), EnvError> {
-    // Plugins and other runtimes may allow more, and on its own platform other programs may exist.
+    // Plugins and some runtimes allow more, and on its own platform other programs may exist.
     let has_plugins = project.plan.settings.required_distributions().iter().any(|name| !is_provided(name));
-    let has_others = environment.runtimes.iter().any(|runtime| runtime.name != DEFAULT);
-    if has_plugins || has_others || check_platform(environment).is_err() {
+    let allows_everything = other_runtimes(environment).any(|(runtime, _)| runtime.allows_everything());
+    if has_plugins || allows_everything || check_platform(environment).is_err() {
         return Ok(());
     }
     let cwd = environment.change_dir.get()?;
@@ -33,7 +35,7 @@ pub fn check(project: &Preconditions<'_>, environment: &Environment, variables: 
             check_quote(key, name)?;
             continue;
         };
-        if may_be_own(project, environment, name, &file) {
+        if may_be_own(project, environment, (name, &file), &cwd) {
             continue;
         }
         program::check(name, &file, &globs).map_err(|text| {
@@ -82,7 +84,13 @@ fn first(environment: &Environment) -> Result<Vec<(&'static str, Command)>, EnvE
     Ok(found)
 }
 
-fn may_be_own(project: &Preconditions<'_>, environment: &Environment, name: &str, file: &Path) -> bool {
+/// The runtimes besides Python, with what is required of them.
+fn other_runtimes(environment: &Environment) -> impl Iterator<Item = (&'static dyn Runtime, &RuntimeRequirement)> {
+    let others = environment.runtimes.iter().filter(|requirement| requirement.name != DEFAULT);
+    others.filter_map(|requirement| Some((runtime::named(&requirement.name)?, requirement)))
+}
+
+fn may_be_own(project: &Preconditions<'_>, environment: &Environment, (name, file): (&str, &Path), cwd: &Path) -> bool {
     if file.starts_with(&environment.env_dir) {
         return true;
     }
@@ -92,7 +100,17 @@ fn may_be_own(project: &Preconditions<'_>, environment: &Environment, name: &str
     }
     let uv = environment.uv.is_some() && matches!(name, "uv" | "uvx");
     let bin = environment.env_dir.join("bin").join(name);
-    uv || SEEDED.iter().any(|seed| name.starts_with(seed)) || bin.exists() || installs_anything(project, environment)
+    let of_other_runtime = other_runtimes(environment).any(|(runtime, requirement)| {
+        let folders = [cwd, &project.project.root];
+        let has_manifest = |folder: &Path| runtime.manifests().iter().any(|manifest| runtimes::has(folder, manifest));
+        folders.into_iter().any(has_manifest)
+            || runtime.program().into_iter().chain(runtime.companions().iter().copied()).any(|own| own == name)
+            || requirement.dependencies.get().map_or(true, |dependencies| !dependencies.is_empty())
+    });
+    uv || environment.has_python() && SEEDED.iter().any(|seed| name.starts_with(seed))
+        || bin.exists()
+        || of_other_runtime
+        || installs_anything(project, environment)
 }
 
 fn installs_anything(project: &Preconditions<'_>, environment: &Environment) -> bool {

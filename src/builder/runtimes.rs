@@ -384,7 +384,8 @@ fn unknown(requirement: &RuntimeRequirement, environment: &str) -> ConfigError {
 }
 
 /// Whether a file of that name exists; the name may begin with `*`.
-fn has(folder: &Path, name: &str) -> bool {
+/// Whether a folder has a manifest of that name; `*` stands for any beginning.
+pub(super) fn has(folder: &Path, name: &str) -> bool {
     let Some(ending) = name.strip_prefix('*') else { return folder.join(name).is_file() };
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     entries.into_iter().any(|entry| entry.file_name().to_string_lossy().ends_with(ending))

@@ -116,6 +116,9 @@ impl OwnWheel<'_> {
         if let Some(reason) = remembered(&folder, &settings) {
             return Err(reason);
         }
+        if means.interrupt.requested() {
+            return Err("interrupted".to_owned());
+        }
         match &damaged {
             Some(_) => (means.tell)(format!("{missing}: fetching {name} again")),
             None => (means.tell)(format!("fetching {name}, once for this machine ({})", self.avoided_by)),
