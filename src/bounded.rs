@@ -1,10 +1,12 @@
 //! Reads the files of a project up to a limit, since they may be endless devices or pipes, or larger than the memory.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{Error, ErrorKind, Read, Result};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -52,6 +54,39 @@ pub fn read_up_to(path: &Path, limit: u64) -> Result<Vec<u8>> {
     let file = File::open(path)?;
     let size = file.metadata()?.len();
     read_to_limit(file, size, limit)
+}
+
+/// Opens a file of any size. A pipe is read as by [`read`].
+pub fn open(path: &Path) -> Result<Box<dyn Read>> {
+    if path.metadata()?.file_type().is_fifo() {
+        return Ok(Box::new(Pipe::open(path, PIPE_PATIENCE)?));
+    }
+    Ok(Box::new(File::open(path)?))
+}
+
+/// A source of which only so many bytes are read as are `left`, which others may raise again.
+pub struct Allowance<R> {
+    source: R,
+    left: Rc<Cell<u64>>,
+}
+
+impl<R> Allowance<R> {
+    pub fn new(source: R, left: Rc<Cell<u64>>) -> Self {
+        Self { source, left }
+    }
+}
+
+impl<R: Read> Read for Allowance<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        let left = self.left.get();
+        if left == 0 {
+            return Err(Error::other("it is larger than envo unpacks"));
+        }
+        let most = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
+        let read = self.source.read(&mut buffer[..most])?;
+        self.left.set(left - read as u64);
+        Ok(read)
+    }
 }
 
 /// `size`: how much there seems to be.

@@ -3,12 +3,14 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use serde_json::json;
 
+use crate::bounded;
 use crate::cli::options::Options;
-use crate::execute::interrupt::Interrupt;
+use crate::execute::interrupt::{BySignal, Interrupt};
 use crate::exit_code;
+use crate::python_text::escaped;
 use crate::report::plain;
 use crate::report::table;
 use crate::ship::manifest::Manifest;
@@ -17,20 +19,31 @@ use crate::ship::releases::{Installation, Release};
 use crate::ship::signature;
 use crate::ship::verify::{Checker, amount};
 
+/// Runs `action`. If a signal arrives meanwhile, nothing of it is left, and the process ends by this signal.
+fn with_checker(options: &Options, action: impl FnOnce(&Checker<'_>) -> Result<String>) -> Result<i32> {
+    let interrupt = Interrupt::listen(|_| {}).context("cannot listen to signals")?;
+    let outcome = action(&Checker { variables: &options.variables, interrupt: &interrupt });
+    if let (Err(_), Some(signal)) = (&outcome, interrupt.signal()) {
+        return Err(BySignal(signal).into());
+    }
+    plain::out(&outcome?);
+    Ok(exit_code::OK)
+}
+
 /// `envo verify`.
 pub fn execute_verify(options: &Options) -> Result<i32> {
-    let interrupt = Interrupt::default();
-    let checker = Checker { variables: &options.variables, interrupt: &interrupt };
+    with_checker(options, |checker| verified(options, checker))
+}
+
+fn verified(options: &Options, checker: &Checker<'_>) -> Result<String> {
     let file = &options.ship.file;
     if file.is_dir() {
         let manifest = checker.release(file)?;
-        plain::out(&described(&manifest, "a folder, which has none"));
-        return Ok(exit_code::OK);
+        return Ok(described(&manifest, "a folder, which has none"));
     }
     let signed = signature(options)?;
     let manifest = checker.file(file)?;
-    plain::out(&described(&manifest, &signed));
-    Ok(exit_code::OK)
+    Ok(described(&manifest, &signed))
 }
 
 /// The state of the signature, which is checked before the file is read.
@@ -40,7 +53,7 @@ fn signature(options: &Options) -> Result<String> {
         Some(key) => {
             let path = options.current_dir.join(key);
             let key = if path.is_file() { path.display().to_string() } else { key.clone() };
-            format!("valid, of {}", signature::verify(file, &key)?)
+            format!("valid, of {}", escaped(&signature::verify(file, &key)?))
         }
         None if signature::path_for(file).exists() => "not checked; name the key with --key".to_owned(),
         None => "none".to_owned(),
@@ -66,12 +79,14 @@ fn described(manifest: &Manifest, signature: &str) -> String {
 
 /// `envo install`.
 pub fn execute_install(options: &Options) -> Result<i32> {
-    let interrupt = Interrupt::default();
-    let checker = Checker { variables: &options.variables, interrupt: &interrupt };
+    with_checker(options, |checker| installed(options, checker))
+}
+
+fn installed(options: &Options, checker: &Checker<'_>) -> Result<String> {
     if options.ship.key.is_some() {
         signature(options)?;
     }
-    let installed = Installation::lock(&root(options))?.install(&options.ship.file, &checker)?;
+    let installed = Installation::lock(&root(options))?.install(&options.ship.file, checker)?;
     let release = &installed.release;
     let (name, version) = identity(release);
     let how = if installed.was_there { "was installed already; it is current" } else { "is current" };
@@ -79,20 +94,20 @@ pub fn execute_install(options: &Options) -> Result<i32> {
     for number in &installed.removed {
         text.push_str(&format!("release {number} was removed\n"));
     }
-    plain::out(&text);
-    Ok(exit_code::OK)
+    Ok(text)
 }
 
 /// `envo rollback`.
 pub fn execute_rollback(options: &Options) -> Result<i32> {
-    let interrupt = Interrupt::default();
-    let checker = Checker { variables: &options.variables, interrupt: &interrupt };
+    with_checker(options, |checker| rolled_back(options, checker))
+}
+
+fn rolled_back(options: &Options, checker: &Checker<'_>) -> Result<String> {
     let root = root(options);
     Installation::open(&root)?;
-    let release = Installation::lock(&root)?.roll_back(options.ship.release, &checker)?;
+    let release = Installation::lock(&root)?.roll_back(options.ship.release, checker)?;
     let (name, version) = identity(&release);
-    plain::out(&format!("{name} {version} is current as release {}\n", release.number));
-    Ok(exit_code::OK)
+    Ok(format!("{name} {version} is current as release {}\n", release.number))
 }
 
 /// `envo releases`.
@@ -128,7 +143,7 @@ fn identity(release: &Release) -> (String, String) {
 }
 
 fn is_tested(release: &Release) -> bool {
-    let text = std::fs::read_to_string(release.folder.join(provenance::PATH)).unwrap_or_default();
+    let text = bounded::read_text(release.folder.join(provenance::PATH)).unwrap_or_default();
     serde_json::from_str::<serde_json::Value>(&text).is_ok_and(|provenance| provenance["tested"] == true)
 }
 

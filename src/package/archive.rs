@@ -16,6 +16,7 @@ use flate2::read::MultiGzDecoder;
 use tar::{Entry, EntryType};
 use zip::ZipArchive;
 
+use crate::bounded::Allowance;
 use crate::error::ConfigError;
 use crate::package::links::{Links, Lost, NodeId, ROOT};
 use crate::python_text::python_repr;
@@ -71,25 +72,6 @@ pub fn wheel_metadata(wheel: &Path) -> Result<String, ConfigError> {
     String::from_utf8(bytes).map_err(|error| unreadable(&error))
 }
 
-/// The remaining number of bytes until the next file, and in total.
-struct Allowance {
-    source: MultiGzDecoder<File>,
-    left: Rc<Cell<u64>>,
-}
-
-impl Read for Allowance {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let left = self.left.get();
-        if left == 0 {
-            return Err(io::Error::other("it is larger than envo unpacks"));
-        }
-        let most = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
-        let read = self.source.read(&mut buffer[..most])?;
-        self.left.set(left - read as u64);
-        Ok(read)
-    }
-}
-
 /// Unpacks a `.tar.gz` into `target`, an empty folder, as Python's `tarfile` does with its filter for data.
 ///
 /// # Errors
@@ -109,7 +91,7 @@ fn unpack_at_most(size: u64, source: &Path, target: &Path) -> Result<(), ConfigE
     }
     file.rewind().map_err(|error| broken(&error))?;
     let left = Rc::new(Cell::new(LARGEST_HEADER));
-    let mut archive = tar::Archive::new(Allowance { source: MultiGzDecoder::new(file), left: Rc::clone(&left) });
+    let mut archive = tar::Archive::new(Allowance::new(MultiGzDecoder::new(file), Rc::clone(&left)));
     let target = target.canonicalize().map_err(|error| broken(&error))?;
     let mut unpacking = Unpacking { target: &target, links: Links::new(), size_left: size };
     let mut entries = archive.entries().map_err(|error| broken(&error))?;

@@ -3,7 +3,7 @@
 
 pub mod archive;
 pub mod extras;
-mod links;
+pub mod links;
 pub mod metadata;
 pub mod pyproject;
 

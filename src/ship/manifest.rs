@@ -2,11 +2,15 @@
 //! first member, so that all of this is known before anything is unpacked.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::digest::hexadecimal;
+use crate::package::links::{Links, Lost, NodeId, ROOT};
+use crate::python_text::is_printable;
 use crate::ship::refusal::Refusal;
 
 /// The folder for what describes the release; the rest is the release.
@@ -87,6 +91,13 @@ pub struct Member {
     pub kind: MemberKind,
 }
 
+impl Member {
+    /// The number of bytes of a file.
+    pub fn size(&self) -> u64 {
+        if let MemberKind::File { size, .. } = self.kind { size } else { 0 }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MemberKind {
@@ -116,15 +127,34 @@ impl Manifest {
             let reason = format!("this file has format {}, but this envo reads format {FORMAT}", manifest.format);
             return Err(Refusal::new(reason).help("use the version of envo that packed it"));
         }
+        if let Some(text) = manifest.texts().into_iter().find(|text| !text.chars().all(is_printable)) {
+            return Err(altered(format!("`{text}` has characters that cannot be displayed")));
+        }
+        if let Some(name) = manifest.target.libraries.keys().find(|name| !is_file_name(name)) {
+            return Err(altered(format!("`{name}` is not the name of a library")));
+        }
         manifest.check_paths()?;
+        manifest.check_links()?;
         if content_digest(&manifest.members) != manifest.content {
             return Err(altered("its members do not have the digest in `content`".to_owned()));
         }
-        let well_formed = |text: &str| !text.is_empty() && is_inside(text) && !text.contains('/');
-        if !well_formed(&manifest.name) || !well_formed(&manifest.version) {
+        if !is_file_name(&manifest.name) || !is_file_name(&manifest.version) {
             return Err(altered("its name or version is not valid".to_owned()));
         }
         Ok(manifest)
+    }
+
+    /// All texts that are reported or passed on, except the paths of members.
+    fn texts(&self) -> Vec<&str> {
+        let (target, python) = (&self.target, &self.python);
+        let mut texts = vec![&self.name, &self.version, &python.version, &python.path];
+        texts.extend([&target.system, &target.machine, &target.glibc]);
+        texts.extend(self.scripts.iter().flat_map(|script| [&script.name, &script.module, &script.attribute]));
+        for (name, needed) in &target.libraries {
+            texts.extend([name, &needed.by]);
+            texts.extend(&needed.versions);
+        }
+        texts.into_iter().map(String::as_str).collect()
     }
 
     /// Members are sorted, below the release's folder, and not below a link.
@@ -154,13 +184,45 @@ impl Manifest {
                 return outside("is below a link");
             }
             if let MemberKind::Link(target) = &member.kind
-                && !stays_inside(path, target)
-                && *target != self.python.path
+                && !self.is_interpreter_here(target)
+                && !is_written_shortest(target)
             {
                 return outside("is a link out of the release");
             }
         }
         Ok(())
+    }
+
+    /// Whether a link leads to the target machine's interpreter, the only path out of the release that it may have.
+    fn is_interpreter_here(&self, target: &str) -> bool {
+        !self.python.is_bundled() && target == self.python.path
+    }
+
+    /// No link leads out of the release, neither by itself nor through other links.
+    fn check_links(&self) -> Result<(), Refusal> {
+        let refused = |path: &str, why: &str| {
+            let reason = format!("`{path}` {why}, so nothing was unpacked");
+            Refusal::new(reason).help("this file was not written by `envo pack`; do not use it")
+        };
+        let mut links = Links::new();
+        let place = |links: &mut Links, path: &str| -> Result<NodeId, Lost> {
+            let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+            let folder = links.resolve(ROOT, Path::new(folder))?;
+            links.child(folder, OsStr::new(name))
+        };
+        for member in &self.members {
+            if let MemberKind::Link(target) = &member.kind
+                && !self.is_interpreter_here(target)
+            {
+                let node = place(&mut links, &member.path).map_err(|_| refused(&member.path, "has too long a path"))?;
+                links.set_link(node, Path::new(target));
+            }
+        }
+        match links.astray() {
+            Ok(None) => Ok(()),
+            Ok(Some(node)) => Err(refused(&links.path(node).display().to_string(), "is a link out of the release")),
+            Err(_) => Err(refused("a link", "leads to itself or through too many others")),
+        }
     }
 
     pub fn json(&self) -> Vec<u8> {
@@ -172,8 +234,8 @@ impl Manifest {
 
     /// The number of bytes of all files.
     pub fn size(&self) -> u64 {
-        let size = |member: &Member| if let MemberKind::File { size, .. } = member.kind { size } else { 0 };
-        self.members.iter().map(size).sum()
+        // The numbers may be any.
+        self.members.iter().map(Member::size).fold(0, u64::saturating_add)
     }
 
     pub fn member(&self, path: &str) -> Option<&Member> {
@@ -201,18 +263,13 @@ fn is_inside(path: &str) -> bool {
     !path.contains('\0') && path.split('/').all(|part| !matches!(part, "" | "." | ".."))
 }
 
-/// Whether a link at `path` points to a path inside of the release.
-fn stays_inside(path: &str, target: &str) -> bool {
-    let mut depth = path.matches('/').count();
-    for part in target.split('/') {
-        match part {
-            "" | "." => return false,
-            ".." if depth == 0 => return false,
-            ".." => depth -= 1,
-            _ => depth += 1,
-        }
-    }
-    true
+/// Whether the target of a link is relative and as short as it can be written.
+fn is_written_shortest(target: &str) -> bool {
+    !target.contains('\0') && target.split('/').all(|part| !matches!(part, "" | "."))
+}
+
+fn is_file_name(text: &str) -> bool {
+    is_inside(text) && !text.contains('/')
 }
 
 #[cfg(test)]
@@ -266,6 +323,8 @@ pub(crate) mod tests {
             vec![("a", link(".."))],
             vec![("a/b", link("../../x"))],
             vec![("a", link("b")), ("a/x", folder.clone())],
+            vec![("a", link("b")), ("b", link("a"))],
+            vec![("a", folder.clone()), ("a/b", link("../c/..")), ("c", folder.clone()), ("d", link("a/b/../x"))],
             vec![(".envo/manifest.json", folder.clone())],
         ] {
             let refused = Manifest::parse(&manifest(&members).json());
@@ -274,6 +333,32 @@ pub(crate) mod tests {
         let python = manifest(&[("a", link("/usr/bin/python3"))]);
         let allowed = PythonPart { path: "/usr/bin/python3".to_owned(), ..python.python.clone() };
         assert!(Manifest::parse(&Manifest { python: allowed, ..python }.json()).is_ok());
+    }
+
+    #[test]
+    fn texts_that_disguise_themselves_are_refused() {
+        let text = || "x\u{1b}[2J\nerror: y".to_owned();
+        let refused = |change: &dyn Fn(&mut Manifest)| {
+            let mut changed = manifest(&[]);
+            change(&mut changed);
+            let refused = Manifest::parse(&changed.json()).expect_err("it is refused").to_string();
+            assert!(refused.lines().count() == 1 && !refused.contains('\u{1b}'), "{refused}");
+        };
+        refused(&|manifest| manifest.name = text());
+        refused(&|manifest| manifest.version = text());
+        refused(&|manifest| manifest.python.version = text());
+        refused(&|manifest| manifest.target.machine = text());
+        let script = |name: &str| ConsoleScript { name: name.to_owned(), module: "m".to_owned(), attribute: text() };
+        refused(&|manifest| manifest.scripts = vec![script("s")]);
+        for library in [text(), "../x".to_owned(), "/dev/zero".to_owned(), String::new()] {
+            refused(&|manifest| _ = manifest.target.libraries.insert(library.clone(), NeededLibrary::default()));
+        }
+    }
+
+    #[test]
+    fn sizes_of_any_number_are_added() {
+        let file = || MemberKind::File { size: u64::MAX / 2 + 1, sha256: String::new(), executable: false };
+        assert_eq!(manifest(&[("a", file()), ("b", file())]).size(), u64::MAX);
     }
 
     #[test]

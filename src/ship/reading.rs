@@ -1,23 +1,29 @@
 //! Reads a packed file: its manifest first, then every member, which must be exactly what the manifest lists, in order.
 
+use std::cell::Cell;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, Read, Write};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use sha2::{Digest as _, Sha256};
 use tar::{Archive, Entry, EntryType};
 
+use crate::bounded::{self, Allowance};
 use crate::digest::hexadecimal;
+use crate::execute::interrupt::Interrupt;
 use crate::ship::manifest::{self, Manifest, Member, MemberKind};
 use crate::ship::refusal::Refusal;
 
 /// Nothing that envo packs has a larger one.
-const LARGEST_MANIFEST: u64 = 256 * 1024 * 1024;
+const LARGEST_MANIFEST: u64 = 64 * 1024 * 1024;
+/// The maximum size of the data between two members: the next one's header, with a long name.
+const LARGEST_HEADER: u64 = 1024 * 1024;
 const STEP: usize = 256 * 1024;
 
-type Content = zstd::stream::read::Decoder<'static, BufReader<File>>;
+type Content = Allowance<zstd::stream::read::Decoder<'static, BufReader<Box<dyn Read>>>>;
 
 /// Reads the file. `accept` sees the manifest before anything else is read. The members are written into the folder
 /// `unpack_to`, which must be empty, or only compared.
@@ -25,28 +31,39 @@ pub fn read(
     file: &Path,
     accept: &mut dyn FnMut(&Manifest) -> Result<(), Refusal>,
     unpack_to: &mut dyn FnMut(&Manifest) -> anyhow::Result<Option<PathBuf>>,
+    interrupt: &Interrupt,
 ) -> anyhow::Result<Manifest> {
-    let opened = File::open(file).map_err(|error| Refusal::new(format!("{}: {error}", file.display())))?;
+    let opened = bounded::open(file).map_err(|error| Refusal::new(format!("{}: {error}", file.display())))?;
     let foreign = || {
         let reason = format!("{} was not written by `envo pack`, or is damaged at its start", file.display());
         Refusal::new(reason).help("pack it with `envo pack --format tar`, or copy it again")
     };
-    let mut archive = Archive::new(Content::new(opened).map_err(|_| foreign())?);
+    let unpacked = zstd::stream::read::Decoder::new(opened).map_err(|_| foreign())?;
+    // A few compressed bytes can be endless zeros.
+    let left = Rc::new(Cell::new(LARGEST_HEADER));
+    let mut archive = Archive::new(Allowance::new(unpacked, Rc::clone(&left)));
     let mut entries = archive.entries().map_err(|_| foreign())?;
     let mut first = entries.next().and_then(Result::ok).ok_or_else(foreign)?;
+    left.set(LARGEST_MANIFEST);
     let manifest = manifest_of(&mut first, &foreign)?;
     accept(&manifest)?;
     let target = unpack_to(&manifest)?;
     let top = manifest.folder_name();
     for member in &manifest.members {
+        if interrupt.requested() {
+            return Err(interrupted());
+        }
+        left.set(LARGEST_HEADER);
         let mut entry = match entries.next() {
             Some(Ok(entry)) => entry,
             Some(Err(_)) => return Err(damaged(&member.path).into()),
             None => return Err(Refusal::new(format!("`{}` is missing; the file was cut off", member.path)).into()),
         };
         check_path(&entry, &top, member)?;
+        left.set(member.size().saturating_add(1));
         check_member(&mut entry, member, target.as_deref())?;
     }
+    left.set(LARGEST_HEADER);
     match entries.next() {
         None => {}
         Some(Ok(entry)) => return Err(unlisted(&path_of(&entry)).into()),
@@ -66,8 +83,7 @@ fn manifest_of(entry: &mut Entry<'_, Content>, foreign: &dyn Fn() -> Refusal) ->
     };
     debug_assert_eq!(path, manifest::PATH);
     let mut bytes = Vec::new();
-    let read = entry.take(LARGEST_MANIFEST).read_to_end(&mut bytes);
-    read.map_err(|_| damaged(manifest::PATH))?;
+    entry.read_to_end(&mut bytes).map_err(|_| damaged(manifest::PATH))?;
     let manifest = Manifest::parse(&bytes)?;
     if manifest.folder_name() != top {
         return Err(Refusal::new(format!("`{}` was altered: the archive is of {top}", manifest::PATH)));
@@ -163,6 +179,10 @@ fn write_file(path: &Path, executable: bool, write: &mut dyn FnMut(&mut File) ->
     file.set_permissions(fs::Permissions::from_mode(if executable { 0o755 } else { 0o644 }))
 }
 
+fn interrupted() -> anyhow::Error {
+    io::Error::from(io::ErrorKind::Interrupted).into()
+}
+
 const COPY_AGAIN: &str = "copy the file again from where it was packed; do not use this one";
 
 fn damaged(path: &str) -> Refusal {
@@ -184,16 +204,19 @@ fn outside(path: &str) -> Refusal {
 /// Reads the manifest of an unpacked release.
 pub fn manifest_in(release: &Path) -> Result<Manifest, Refusal> {
     let path = release.join(manifest::PATH);
-    let bytes = fs::read(&path).map_err(|error| {
+    let bytes = bounded::read_up_to(&path, LARGEST_MANIFEST).map_err(|error| {
         Refusal::new(format!("{}: {error}", path.display())).help("the folder is not a release of `envo install`")
     })?;
     Manifest::parse(&bytes)
 }
 
 /// Compares an unpacked release with its manifest.
-pub fn compare(release: &Path, manifest: &Manifest) -> Result<(), Refusal> {
+pub fn compare(release: &Path, manifest: &Manifest, interrupt: &Interrupt) -> anyhow::Result<()> {
     use rayon::prelude::*;
     manifest.members.par_iter().try_for_each(|member| {
+        if interrupt.requested() {
+            return Err(interrupted());
+        }
         let path = release.join(&member.path);
         let is_same = match &member.kind {
             MemberKind::Folder => fs::symlink_metadata(&path).is_ok_and(|found| found.is_dir()),
@@ -209,6 +232,6 @@ pub fn compare(release: &Path, manifest: &Manifest) -> Result<(), Refusal> {
             return Ok(());
         }
         let what = if path.is_symlink() || path.exists() { "was altered" } else { "is missing" };
-        Err(Refusal::new(format!("`{}` {what}", member.path)).help("install the release again"))
+        Err(Refusal::new(format!("`{}` {what}", member.path)).help("install the release again").into())
     })
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::python_text::escaped;
+
 /// A reason with its remedy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
@@ -23,8 +25,9 @@ impl Refusal {
 
 impl fmt::Display for Refusal {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.reason)?;
-        self.help.iter().try_for_each(|help| write!(formatter, "\nhelp: {help}"))
+        // Names in it may be those of a file that someone else has made.
+        formatter.write_str(&escaped(&self.reason))?;
+        self.help.iter().try_for_each(|help| write!(formatter, "\nhelp: {}", escaped(help)))
     }
 }
 

@@ -3,21 +3,25 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
 use crate::platform;
-use crate::ship::manifest::Manifest;
+use crate::ship::manifest::{self, Manifest};
 use crate::ship::reading;
 use crate::ship::refusal::Refusal;
 use crate::ship::verify::{Checker, check_space, runs_here};
 
 const RELEASES: &str = "releases";
 const CURRENT: &str = "current";
-/// What is not a release yet, or no more, begins with this.
-const HIDDEN: char = '.';
+/// Releases that are not complete yet.
+const NEW: &str = ".new";
+/// The link that becomes [`CURRENT`].
+const NEW_CURRENT: &str = ".current";
+/// Releases that are being removed begin with this.
+const OLD: &str = ".old-";
 
 /// An installed release.
 #[derive(Debug, Clone)]
@@ -65,6 +69,12 @@ impl Installation {
             fs::create_dir_all(&releases).with_context(cannot)?;
             [root, &releases].into_iter().try_for_each(open_to_all).with_context(cannot)?;
         }
+        // Its owner could replace what was checked.
+        let owner = fs::metadata(&releases).with_context(cannot)?.uid();
+        if owner != rustix::process::geteuid().as_raw() {
+            let reason = format!("{} belongs to another user (uid {owner})", releases.display());
+            return Err(Refusal::new(reason).help("install as that user, or choose another folder with --root").into());
+        }
         let lock = File::open(&releases).with_context(cannot)?;
         match lock.try_lock() {
             Ok(()) => {}
@@ -83,18 +93,24 @@ impl Installation {
         self.sweep();
         let releases = self.releases()?;
         let mut there = None;
-        let new = self.root.join(RELEASES).join(format!("{HIDDEN}new"));
-        let outcome = reading::read(file, &mut runs_here, &mut |manifest| {
-            let is_same = |release: &&Release| release.manifest.as_ref().is_ok_and(|found| found == manifest);
-            there = releases.iter().rfind(is_same).filter(|found| reading::compare(&found.folder, manifest).is_ok());
-            if there.is_some() {
-                return Ok(None);
-            }
-            check_space(&self.root, manifest)?;
-            fs::create_dir(&new)?;
-            open_to_all(&new)?;
-            Ok(Some(new.clone()))
-        });
+        let new = self.root.join(RELEASES).join(NEW);
+        let same = |folder: &Path, manifest: &Manifest| reading::compare(folder, manifest, checker.interrupt).is_ok();
+        let outcome = reading::read(
+            file,
+            &mut runs_here,
+            &mut |manifest| {
+                let is_same = |release: &&Release| release.manifest.as_ref().is_ok_and(|found| found == manifest);
+                there = releases.iter().rfind(is_same).filter(|found| same(&found.folder, manifest));
+                if there.is_some() {
+                    return Ok(None);
+                }
+                check_space(&self.root, manifest)?;
+                fs::create_dir(&new)?;
+                open_to_all(&new)?;
+                Ok(Some(new.clone()))
+            },
+            checker.interrupt,
+        );
         let unpacked = outcome.and_then(|manifest| {
             let folder = there.map_or(&new, |release| &release.folder);
             checker.imports(folder, &manifest)?;
@@ -111,7 +127,7 @@ impl Installation {
         let was_there = there.is_some();
         let number = match there {
             Some(release) => release.number,
-            None => self.complete(&new, releases.last().map_or(1, |last| last.number + 1))?,
+            None => self.complete(&new, releases.last().map_or(0, |last| last.number))?,
         };
         self.switch(number)?;
         let removed = self.prune(manifest.keep.max(1))?;
@@ -141,12 +157,16 @@ impl Installation {
         Ok(Release { is_current: true, ..chosen.clone() })
     }
 
-    /// The releases, the oldest first.
+    /// The releases, and other folders whose names are numbers, the oldest first.
     pub fn releases(&self) -> Result<Vec<Release>> {
         let current = fs::read_link(self.root.join(CURRENT)).ok();
         let mut found = Vec::new();
         for entry in fs::read_dir(self.root.join(RELEASES))?.flatten() {
-            let Some(number) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+            let name = entry.file_name();
+            let Some(number) = name.to_str().and_then(|name| name.parse::<u64>().ok()) else { continue };
+            if name != *number.to_string() {
+                continue;
+            }
             let is_current = current.as_deref() == Some(&target(number));
             let folder = entry.path();
             found.push(Release { number, manifest: reading::manifest_in(&folder), folder, is_current });
@@ -159,15 +179,19 @@ impl Installation {
         self.root.join(target(number))
     }
 
-    /// Makes the unpacked release a numbered one once all of it is on the disk.
-    fn complete(&self, new: &Path, number: u64) -> Result<u64> {
+    /// Makes the unpacked release the one after `last` once all of it is on the disk.
+    fn complete(&self, new: &Path, last: u64) -> Result<u64> {
+        let Some(number) = last.checked_add(1) else {
+            let reason = format!("{} is the largest number that a release can have", self.folder(last).display());
+            return Err(Refusal::new(reason).help("move it away").into());
+        };
         platform::system::sync_file_system(&File::open(new)?)?;
         fs::rename(new, self.folder(number))?;
         Ok(number)
     }
 
     fn switch(&self, number: u64) -> Result<()> {
-        let new = self.root.join(RELEASES).join(format!("{HIDDEN}{CURRENT}"));
+        let new = self.root.join(RELEASES).join(NEW_CURRENT);
         remove_link(&new)?;
         symlink(target(number), &new)?;
         fs::rename(&new, self.root.join(CURRENT)).with_context(|| format!("cannot switch to release {number}"))?;
@@ -188,7 +212,9 @@ impl Installation {
     /// Removes what installations that were killed have left.
     fn sweep(&self) {
         for entry in fs::read_dir(self.root.join(RELEASES)).into_iter().flatten().flatten() {
-            if entry.file_name().to_string_lossy().starts_with(HIDDEN) {
+            let name = entry.file_name();
+            // The folder may be one that has files of the user.
+            if name == NEW || name == NEW_CURRENT || name.to_string_lossy().starts_with(OLD) {
                 let path = entry.path();
                 // What cannot be removed does no harm, or is reported when the name is needed.
                 let _ = if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
@@ -202,12 +228,14 @@ impl Installation {
 
     /// Removes the oldest releases beyond `keep`, but never the current one.
     fn prune(&self, keep: usize) -> Result<Vec<u64>> {
-        let releases = self.releases()?;
+        let mut releases = self.releases()?;
+        // A folder of the user may have a number as its name.
+        releases.retain(|release| release.folder.join(manifest::FOLDER).is_dir());
         let surplus = releases.len().saturating_sub(keep);
         let mut removed = Vec::new();
         for release in releases.iter().filter(|release| !release.is_current).take(surplus) {
             // A release is whole or gone.
-            let old = self.root.join(RELEASES).join(format!("{HIDDEN}old-{}", release.number));
+            let old = self.root.join(RELEASES).join(format!("{OLD}{}", release.number));
             fs::rename(&release.folder, &old)?;
             let _ = fs::remove_dir_all(&old);
             removed.push(release.number);

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use minisign::{PublicKey, PublicKeyBox, SecretKey, SecretKeyBox, SignatureBox};
 
+use crate::bounded;
 use crate::ship::refusal::Refusal;
 
 /// The file with the signature of `file`.
@@ -41,7 +42,7 @@ pub fn sign(file: &Path, key: &SecretKey, comment: &str) -> anyhow::Result<PathB
 pub fn verify(file: &Path, key: &str) -> Result<String, Refusal> {
     let key = public_key(key)?;
     let path = path_for(file);
-    let text = fs::read_to_string(&path).map_err(|error| {
+    let text = bounded::read_text(&path).map_err(|error| {
         let reason = format!("{} is not signed: {}: {error}", file.display(), path.display());
         Refusal::new(reason).help("copy the file's .minisig too, or set `pack_sign` and pack again")
     })?;
@@ -60,7 +61,7 @@ fn public_key(key: &str) -> Result<PublicKey, Refusal> {
         Refusal::new(format!("`{key}` is not a public key of minisign: {error}"))
             .help("name the file minisign.pub, or give the key itself, which begins with RW")
     };
-    match fs::read_to_string(key) {
+    match bounded::read_text(key) {
         Ok(text) => {
             let boxed = PublicKeyBox::from_string(&text).map_err(|error| unusable(error.to_string()))?;
             boxed.into_public_key().map_err(|error| unusable(error.to_string()))

@@ -35,7 +35,7 @@ impl Checker<'_> {
             let folder = scratch.insert(Scratch::temporary("envo-verify-")?);
             Ok(Some(folder.path().to_owned()))
         };
-        let manifest = reading::read(file, &mut runs_here, &mut unpack_to)?;
+        let manifest = reading::read(file, &mut runs_here, &mut unpack_to, self.interrupt)?;
         if let Some(folder) = &scratch {
             self.imports(folder.path(), &manifest)?;
         }
@@ -46,7 +46,7 @@ impl Checker<'_> {
     pub fn release(&self, folder: &Path) -> anyhow::Result<Manifest> {
         let manifest = reading::manifest_in(folder)?;
         runs_here(&manifest)?;
-        reading::compare(folder, &manifest)?;
+        reading::compare(folder, &manifest, self.interrupt)?;
         self.imports(folder, &manifest)?;
         Ok(manifest)
     }
@@ -99,7 +99,7 @@ pub fn check_space(folder: &Path, manifest: &Manifest) -> anyhow::Result<()> {
     /// What a member takes beyond its bytes.
     const PER_MEMBER: u64 = 4096;
     let files = manifest.members.iter().filter(|member| !matches!(member.kind, MemberKind::Link(_))).count() as u64;
-    let wanted = manifest.size() + files * PER_MEMBER / 2;
+    let wanted = manifest.size().saturating_add(files * PER_MEMBER / 2);
     let system = rustix::fs::statvfs(folder)?;
     let free = system.f_bavail.saturating_mul(system.f_frsize);
     if free >= wanted {

@@ -375,3 +375,11 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn a_semicolon_in_a_variable_begins_no_marker() {
+    let imported =
+        translate("services:\n  a:\n    image: x\n    command: run\n    environment:\n      A: 'a; b;c'\n", &[]);
+    let a = section(&imported, "a");
+    assert!(a.contains("set_env = A = a\\; b\\;c\n"), "{a}");
+}

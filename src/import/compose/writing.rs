@@ -43,7 +43,9 @@ pub fn section(draft: &mut ServiceDraft<'_>, context: &ComposeContext<'_>, notes
                 if trimmed != value && !value.trim_matches(' ').is_empty() {
                     notes.add(&draft.name, format!("spaces at the start and end of `{}` are lost", variable.name));
                 }
-                section.add("set_env", format!("{} = {trimmed}", variable.name).trim_end());
+                // What follows a semicolon is a marker.
+                let escaped = trimmed.replace(';', "\\;");
+                section.add("set_env", format!("{} = {escaped}", variable.name).trim_end());
             }
             None => section.add("pass_env", &variable.name),
         }
