@@ -45,6 +45,26 @@ fn a_configuration_that_cannot_be_read_is_one_problem() {
 }
 
 #[test]
+fn values_that_would_end_packing_are_found() {
+    let ini = "[tox]\nenv_list = a\n[testenv:a]\npack_keep = none\n[testenv:b]\npack_interpreter = any\n[testenv:c]\n\
+               pack_sign = key\n[testenv:d]\npack_tests = gone\n\
+               [testenv:f]\npack_command = run\npack_tests = a\n";
+    let outcome = Project::new().ini(ini).run(["config", "--check"]).ends_with(1);
+    let mut outcome = outcome.explains("4 problems found\n");
+    for (line, problem) in [
+        (4, "`pack_keep` is `none`, must be a number of at least 1"),
+        (6, "`pack_interpreter` is `any`"),
+        (8, "`pack_sign` is `key`"),
+        (10, "`pack_tests` names `gone`"),
+    ] {
+        outcome = outcome.explains(problem).explains(&format!("tox.ini:{line}:"));
+    }
+    let toml = "env_list = [\"a\"]\n[env.a]\npack_command = 3\n[env.b]\npack_exclude = 3\n[env.c]\npack_keep = 0\n";
+    let outcome = Project::new().file("tox.toml", toml).run(["config", "--check"]).ends_with(1);
+    outcome.explains("tox.toml:3:").explains("tox.toml:5:").explains("tox.toml:7:").explains("3 problems found\n");
+}
+
+#[test]
 fn values_that_refer_to_each_other_in_a_circle_are_told() {
     let ini =
         "[tox]\nenv_list = a\n[testenv]\ncommands = {[testenv]commands_pre}\ncommands_pre = {[testenv]commands}\n";

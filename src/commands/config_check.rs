@@ -25,6 +25,7 @@ use crate::serve::graph::{GraphMember, ServiceGraph};
 use crate::settings::asks_for_services;
 use crate::settings::check;
 use crate::settings::check::CheckedProject;
+use crate::ship::settings::PackSettings;
 
 /// Reports all errors in the configuration.
 pub fn execute(options: &Options) -> Result<i32> {
@@ -115,6 +116,8 @@ fn mistakes_of_runs(plan: &Plan, defined: &[DefinedEnv], options: &Options) -> V
             }
         }
     }
+    // These end `envo pack`.
+    found.extend(names.iter().filter_map(|name| PackSettings::read(plan, name).err()));
     match plan.project() {
         Ok(project) => {
             found.extend(redirect_env::check(plan, &project).err());

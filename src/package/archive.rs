@@ -93,7 +93,7 @@ fn unpack_at_most(size: u64, source: &Path, target: &Path) -> Result<(), ConfigE
     let left = Rc::new(Cell::new(LARGEST_HEADER));
     let mut archive = tar::Archive::new(Allowance::new(MultiGzDecoder::new(file), Rc::clone(&left)));
     let target = target.canonicalize().map_err(|error| broken(&error))?;
-    let mut unpacking = Unpacking { target: &target, links: Links::new(), size_left: size };
+    let mut unpacking = Unpacking { target: &target, links: Links::default(), size_left: size };
     let mut entries = archive.entries().map_err(|error| broken(&error))?;
     loop {
         left.set(LARGEST_HEADER.min(unpacking.size_left));

@@ -44,11 +44,13 @@ pub struct Links {
     steps: usize,
 }
 
-impl Links {
-    pub fn new() -> Self {
+impl Default for Links {
+    fn default() -> Self {
         Self { nodes: vec![Node { is_folder: true, ..Node::default() }], steps: 0 }
     }
+}
 
+impl Links {
     /// Resolves `path` from `folder`; a last component that is a link is followed as well. Missing components
     /// are resolved as if they existed.
     pub fn resolve(&mut self, folder: NodeId, path: &Path) -> Result<NodeId, Lost> {
@@ -179,7 +181,7 @@ mod tests {
 
     #[test]
     fn paths_lead_through_the_links_that_are_there() -> Result<(), Lost> {
-        let mut links = Links::new();
+        let mut links = Links::default();
         link(&mut links, "a/b/up", "../..")?;
         link(&mut links, "c", "a/b")?;
         for (path, expected) in [("c/x", "a/b/x"), ("c/up/y", "y"), ("c/../z", "a/z"), ("./q/../r", "r"), ("c", "a/b")]
@@ -195,11 +197,11 @@ mod tests {
 
     #[test]
     fn endless_links_and_links_to_the_outside_are_found() -> Result<(), Lost> {
-        let mut links = Links::new();
+        let mut links = Links::default();
         link(&mut links, "a", "b")?;
         link(&mut links, "b", "a")?;
         assert!(matches!(links.resolve(ROOT, Path::new("a/x")), Err(Lost::TooMuch(_))));
-        let mut links = Links::new();
+        let mut links = Links::default();
         link(&mut links, "x", "p/q/../..")?;
         assert_eq!(links.astray(), Ok(None));
         link(&mut links, "p", ".")?;
@@ -209,7 +211,7 @@ mod tests {
 
     #[test]
     fn archives_have_size_limits() {
-        let mut links = Links::new();
+        let mut links = Links::default();
         let deep = "d/".repeat(2000);
         assert!(
             (0..1000).try_for_each(|name| links.resolve(ROOT, Path::new(&format!("{name}/{deep}"))).map(drop)).is_err()

@@ -204,7 +204,7 @@ impl Manifest {
             let reason = format!("`{path}` {why}, so nothing was unpacked");
             Refusal::new(reason).help("this file was not written by `envo pack`; do not use it")
         };
-        let mut links = Links::new();
+        let mut links = Links::default();
         let place = |links: &mut Links, path: &str| -> Result<NodeId, Lost> {
             let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
             let folder = links.resolve(ROOT, Path::new(folder))?;
