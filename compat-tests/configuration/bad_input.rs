@@ -55,7 +55,11 @@ fn a_line_before_any_section_is_an_error_with_its_place() {
 
 #[test]
 fn a_line_that_is_no_key_is_an_error_with_its_place() {
-    same_as_tox(ini("[tox]\nenv_list = a\nwhat\n"), ["list"]).ends_with(254).says("[line  3]").explains("tox.ini:3");
+    same_as_tox(ini("[tox]\nenv_list = a\nwhat\n"), ["list"])
+        .ends_with(254)
+        .says("[line  3]")
+        .explains("tox.ini:3")
+        .explains("help: a line is `KEY = VALUE`");
 }
 
 #[test]
@@ -68,12 +72,17 @@ fn a_key_twice_is_an_error_with_its_place() {
     same_as_tox(ini("[tox]\nenv_list = a\nenv_list = b\n"), ["list"])
         .ends_with(254)
         .says("option 'env_list' in section 'tox' already exists")
-        .explains("tox.ini:3");
+        .explains("tox.ini:3")
+        .explains("help: `env_list` is set on line 2 already");
 }
 
 #[test]
 fn a_section_twice_is_an_error_with_its_place() {
-    same_as_tox(ini("[tox]\nenv_list = a\n[tox]\n"), ["list"]).ends_with(254).explains("tox.ini:3");
+    let outcome = same_as_tox(ini("[tox]\nenv_list = a\n[tox]\n"), ["list"]).ends_with(254);
+    outcome.explains("tox.ini:3").explains("help: `[tox]` begins on line 1 already");
+    let text = "[tool.tox]\nlegacy_tox_ini = \"\"\"\n[tox]\nenv_list = a\n[tox]\n\"\"\"\n";
+    let outcome = Project::new().file("pyproject.toml", text).run(["list"]).ends_with(254);
+    outcome.explains("pyproject.toml:5").explains("help: `[tox]` begins on line 3 already");
 }
 
 #[test]

@@ -187,7 +187,7 @@ fn read_ini(
         let length = text.lines().nth(error.line - 1).map_or(1, |line| line.trim_end().chars().count().max(1));
         let line = error.line + lines_before;
         let location = Location { file: path.to_owned(), line, column: 1, length };
-        failed_loading(format, path, &reason).at(location)
+        failed_loading(format, path, &reason).at(location).hint(error.remedy(lines_before))
     })?;
     Ok(ConfigSource {
         path: path.to_owned(),

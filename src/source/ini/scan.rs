@@ -23,10 +23,14 @@ pub enum IniErrorKind {
     },
     DuplicateSection {
         section: String,
+        /// The line on which it stands already.
+        first: usize,
     },
     DuplicateOption {
         section: String,
         option: String,
+        /// The line on which it stands already.
+        first: usize,
     },
     /// Every line that is neither a header nor a key.
     Parsing {
@@ -43,6 +47,24 @@ pub struct IniError {
 }
 
 impl IniError {
+    /// How to correct it; `lines_before` is the number of lines of the file before the text.
+    pub fn remedy(&self, lines_before: usize) -> String {
+        match &self.kind {
+            IniErrorKind::MissingSectionHeader { .. } => {
+                "write the section that this belongs to above it, such as `[testenv]`".to_owned()
+            }
+            IniErrorKind::DuplicateSection { section, first } => {
+                format!("`[{section}]` begins on line {} already: write everything there", first + lines_before)
+            }
+            IniErrorKind::DuplicateOption { option, first, .. } => {
+                format!("`{option}` is set on line {} already: keep one of the two", first + lines_before)
+            }
+            IniErrorKind::Parsing { .. } => {
+                "a line is `KEY = VALUE`, or is indented to continue the value above it".to_owned()
+            }
+        }
+    }
+
     /// The message of the exception that Python 3.11 raises for a file of that name.
     pub fn in_python_words(&self, file: &str) -> String {
         let (name, line) = (python_repr(file), self.line);
@@ -50,10 +72,10 @@ impl IniError {
             IniErrorKind::MissingSectionHeader { text } => {
                 format!("File contains no section headers.\nfile: {name}, line: {line}\n{}", python_repr(text))
             }
-            IniErrorKind::DuplicateSection { section } => {
+            IniErrorKind::DuplicateSection { section, .. } => {
                 format!("While reading from {name} [line {line:>2}]: section {} already exists", python_repr(section))
             }
-            IniErrorKind::DuplicateOption { section, option } => format!(
+            IniErrorKind::DuplicateOption { section, option, .. } => format!(
                 "While reading from {name} [line {line:>2}]: option {} in section {} already exists",
                 python_repr(option),
                 python_repr(section)
@@ -194,7 +216,8 @@ impl<'t> IniWalk<'t> {
             }
             self.default = Some(self.sections.len());
         } else if !self.names.insert(name) {
-            return Err(IniError { kind: IniErrorKind::DuplicateSection { section: name.to_owned() }, line });
+            let first = self.sections.iter().find(|section| section.name == name).map_or(line, |section| section.line);
+            return Err(IniError { kind: IniErrorKind::DuplicateSection { section: name.to_owned(), first }, line });
         }
         self.current = Some(self.sections.len());
         let mut section = IniSection::new(name.to_owned(), line);
@@ -219,12 +242,10 @@ impl<'t> IniWalk<'t> {
         }
         let starts = if self.default == Some(section) { &mut self.default_starts } else { &mut self.starts };
         let section = &mut self.sections[section];
-        if section.contains(&key) {
-            let section = section.name.clone();
-            return Err(IniError {
-                kind: IniErrorKind::DuplicateOption { section, option: key.into_owned() },
-                line: number,
-            });
+        if let Some(entry) = section.get(&key) {
+            let first = entry.lines.first().unwrap_or(number);
+            let (section, option) = (section.name.clone(), key.into_owned());
+            return Err(IniError { kind: IniErrorKind::DuplicateOption { section, option, first }, line: number });
         }
         starts.push((self.count - 1, self.canonical.len() - self.start));
         self.canonical.push_str(strip(value));
