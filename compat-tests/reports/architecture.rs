@@ -10,7 +10,7 @@ use regex::Regex;
 /// A folder or file at the top of `src`, and those it may use, in the table's order.
 type Rows = Vec<(String, BTreeSet<String>)>;
 
-fn root() -> &'static Path {
+pub(super) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
@@ -25,7 +25,7 @@ fn rows() -> Rows {
     cells.map(|cells| (names(cells[1]).remove(0), names(cells[2]).into_iter().collect())).collect()
 }
 
-fn source_files(folder: &Path, found: &mut Vec<PathBuf>) {
+pub(super) fn source_files(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).expect("it can be listed").flatten() {
         let path = entry.path();
         if path.is_dir() {

@@ -5,3 +5,4 @@ mod docs_examples;
 mod docs_generated;
 mod files;
 pub mod fixtures;
+mod sizes;

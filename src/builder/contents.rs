@@ -60,7 +60,7 @@ impl<'a> RunContents<'a> {
         created: &mut CreatedEnv,
         notice: &dyn Fn(&EnvBuilder),
     ) -> Result<(), EnvError> {
-        let dependencies = &env.environment.dependencies;
+        let dependencies = &env.environment.contents.dependencies;
         let mut installation = Installing::new(env, created);
         if !dependencies.pylock.is_empty() {
             return install_lock_file(&mut installation);
@@ -68,7 +68,7 @@ impl<'a> RunContents<'a> {
         let deps = dependencies.deps.get()?;
         notice(env);
         let root = &env.run.project.package_root;
-        let resolution = env.environment.uv.as_ref().map_or("", |uv| uv.resolution.as_str());
+        let resolution = env.environment.contents.uv.as_ref().map_or("", |uv| uv.resolution.as_str());
         if !resolution.is_empty()
             && !dependencies.groups.is_empty()
             && let Some(mut requirements) = packages::plain_requirements(&deps)
@@ -100,7 +100,7 @@ impl<'a> RunContents<'a> {
         packaging: &Packaging,
     ) -> Result<(), EnvError> {
         let options = &env.run.options;
-        if options.skip_package_install || options.skip_environment_install {
+        if options.skip.skip_package_install || options.skip.skip_environment_install {
             env.warning("skip building and installing the package");
             return Ok(());
         }
@@ -110,7 +110,7 @@ impl<'a> RunContents<'a> {
         }
         if packaging.kind == PackageKind::DepsOnly {
             let requirements = self.packager.requirements(env, packaging)?;
-            if requirements.is_empty() || options.package_only {
+            if requirements.is_empty() || options.package.package_only {
                 return Ok(());
             }
             return Installing::new(env, created).ensure(section::RUN, "package_deps", |conditions, old| {
@@ -122,7 +122,7 @@ impl<'a> RunContents<'a> {
             return Ok(());
         }
         self.packages = self.packager.packages(env, packaging)?;
-        if !options.package_only {
+        if !options.package.package_only {
             self.install_packages(env, created)?;
         }
         if let Some(journal) = &env.journal {
@@ -155,7 +155,7 @@ impl<'a> RunContents<'a> {
     /// Installs the requirements of the packages. If uv installs as tox-uv does, members of the project's uv workspace
     /// come from there, by way of the project, and not from an index.
     fn install_requirements(&self, env: &EnvBuilder, created: &mut CreatedEnv) -> Result<(), EnvError> {
-        let workspace = match env.environment.uv {
+        let workspace = match env.environment.contents.uv {
             Some(_) => uv_sync::workspace_sources(&env.run.project.config_file)?,
             None => BTreeSet::new(),
         };
@@ -180,12 +180,12 @@ impl<'a> RunContents<'a> {
     }
 
     fn run_extra_setup(&self, env: &EnvBuilder, session: &CommandSession) -> Result<(), EnvError> {
-        let lists = &env.environment.commands;
+        let lists = &env.environment.execution.commands;
         let commands = lists.extra_setup.get()?;
         if commands.is_empty() {
             return Ok(());
         }
-        let cwd = env.environment.change_dir.get()?;
+        let cwd = env.environment.execution.change_dir.get()?;
         environment_folders::create("change_dir", &cwd)?;
         let set = CommandSet { key: "extra_setup_commands", cwd: &cwd, ignore_errors: lists.ignore_errors, retries: 0 };
         if set.run(session, commands, &mut Vec::new())? != 0 && !lists.ignore_errors {
@@ -209,7 +209,7 @@ pub(super) fn install_requirements(
 
 /// The requirements given with `--force-dep`.
 pub(super) fn forced_requirements(env: &EnvBuilder) -> Result<Vec<Requirement>, ConfigError> {
-    let texts = env.run.options.force_dependencies.iter();
+    let texts = env.run.options.legacy.force_dependencies.iter();
     let invalid = |text: &str, error| ConfigError::handled(format!("--force-dep {text}: {error}"));
     texts.map(|text| text.parse().map_err(|error| invalid(text, error))).collect()
 }
@@ -218,26 +218,26 @@ impl RunContents<'_> {
     fn install_everything(&mut self, env: &EnvBuilder, created: &mut CreatedEnv) -> Result<(), EnvError> {
         let locked = locked_contents::entry(env, created)?;
         env.install_runtimes(created)?;
-        if let Some(script) = &env.environment.script {
+        if let Some(script) = &env.environment.contents.script {
             script_contents::install(env, created, script, locked)?;
-        } else if env.run.options.skip_environment_install {
+        } else if env.run.options.skip.skip_environment_install {
             env.warning("skip installing dependencies and package");
         } else if let Some(entry) = locked {
             locked_contents::install(env, created, entry)?;
         } else if created.has_python() {
             Self::install_dependencies(env, created, self.notice)?;
         }
-        if let Some(packaging) = &env.environment.packaging {
+        if let Some(packaging) = &env.environment.package.packaging {
             self.install_project(env, created, packaging)?;
         }
-        if let Some(package) = &env.environment.package_of_runtime {
+        if let Some(package) = &env.environment.package.package_of_runtime {
             env.install_project_package(created, package, &self.packager.project_packages)?;
         }
-        if let Some(uv) = &env.environment.uv {
+        if let Some(uv) = &env.environment.contents.uv {
             uv_contents::install(env, created, uv)?;
         }
         self.run_extra_setup(env, &created.session)?;
-        if locked.is_some() && created.has_python() && !env.run.options.skip_environment_install {
+        if locked.is_some() && created.has_python() && !env.run.options.skip.skip_environment_install {
             locked_contents::settle(created)?;
         }
         Ok(())
@@ -265,7 +265,7 @@ impl EnvContents for RunContents<'_> {
     }
 
     fn after_removal(&mut self, env: &EnvBuilder, asked: bool) {
-        if let (true, Some(packaging)) = (asked, &env.environment.packaging) {
+        if let (true, Some(packaging)) = (asked, &env.environment.package.packaging) {
             self.packager.remove_if_requested(packaging);
         }
     }
@@ -273,8 +273,8 @@ impl EnvContents for RunContents<'_> {
 
 fn install_lock_file(installation: &mut Installing<'_>) -> Result<(), EnvError> {
     let env = installation.env();
-    let dependencies = &env.environment.dependencies;
-    if !env.run.options.force_dependencies.is_empty() {
+    let dependencies = &env.environment.contents.dependencies;
+    if !env.run.options.legacy.force_dependencies.is_empty() {
         // tox treats them as `deps`, which cannot be combined with a lock file.
         return Err(deps_beside_pylock().into());
     }
@@ -287,13 +287,13 @@ fn install_lock_file(installation: &mut Installing<'_>) -> Result<(), EnvError> 
 
 /// Runs `recreate_commands` before the environment is removed; it may be incomplete or broken.
 fn run_recreate_commands(env: &EnvBuilder) -> Result<(), EnvError> {
-    let commands = env.environment.commands.recreate.get()?;
+    let commands = env.environment.execution.commands.recreate.get()?;
     if commands.is_empty() {
         return Ok(());
     }
-    let cwd = env.environment.change_dir.get()?;
+    let cwd = env.environment.execution.change_dir.get()?;
     environment_folders::create("change_dir", &cwd)?;
-    let folders = ["bin", "Scripts"].map(|name| env.environment.env_dir.join(name));
+    let folders = ["bin", "Scripts"].map(|name| env.environment.folders.env_dir.join(name));
     let paths: Vec<PathBuf> = folders.into_iter().filter(|folder| folder.exists()).collect();
     let session = env.session(paths)?;
     let set = CommandSet { key: "recreate_commands", cwd: &cwd, ignore_errors: true, retries: 0 };
@@ -322,7 +322,7 @@ pub fn report_installed(env: &EnvBuilder, session: &CommandSession) -> Result<()
 /// The output lines of `list_dependencies_command`.
 pub fn installed(env: &EnvBuilder, session: &CommandSession) -> Result<Vec<String>, EnvError> {
     let outcome = session.execute(CommandRequest {
-        argv: env.environment.installation.list_dependencies_command.argv.clone(),
+        argv: env.environment.contents.installation.list_dependencies_command.argv.clone(),
         shown: DisplayedCommand::Itself,
         cwd: env.run.project.root.clone(),
         run_id: "freeze".to_owned(),

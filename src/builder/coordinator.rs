@@ -92,15 +92,15 @@ impl Coordinator<'_> {
             }
         }
         self.write_journal();
-        redirect_env::record(self.plan, &self.run.project, self.run.reporter.as_ref())?;
+        redirect_env::record(self.plan, &self.run.project, self.run.output.reporter.as_ref())?;
         self.report_unused_keys();
         let fail_fast = self.run.options.fail_fast || results.iter().any(|result| result.fail_fast);
         let code = verdict::exit_code(&results, fail_fast);
         let (success, seconds) = (verdict::is_success(&results), self.start.elapsed().as_secs_f64());
         let idle = self.idle(&results);
-        self.run.reporter.event(RunEvent::Summary { results, seconds, success });
+        self.run.output.reporter.event(RunEvent::Summary { results, seconds, success });
         if let Some(text) = idle {
-            self.run.reporter.event(RunEvent::Notice { text });
+            self.run.output.reporter.event(RunEvent::Notice { text });
         }
         error.map_or(Ok(code), Err)
     }
@@ -146,7 +146,7 @@ impl Coordinator<'_> {
             env_runs.prebuilder.into_iter().for_each(Prebuilder::close);
             // Closes the pipe, which ends the watcher.
             drop(done_writer);
-            services.close(self.run.reporter.as_ref());
+            services.close(self.run.output.reporter.as_ref());
             packager.close();
             results
         })
@@ -201,11 +201,13 @@ impl Coordinator<'_> {
     fn run_one(&self, env_runs: &EnvRuns<'_>, name: &str) -> EnvRun {
         let held = match &self.showing {
             OutputMode::Live => None,
-            OutputMode::Held(layout) => Some(Arc::new(Buffered::new(layout.clone(), Arc::clone(&self.run.reporter)))),
+            OutputMode::Held(layout) => {
+                Some(Arc::new(Buffered::new(layout.clone(), Arc::clone(&self.run.output.reporter))))
+            }
         };
         let reporter = match &held {
-            Some(held) => observed(Arc::clone(held) as Arc<dyn Reporter>, &self.run.observers),
-            None => Arc::clone(&self.run.reporter),
+            Some(held) => observed(Arc::clone(held) as Arc<dyn Reporter>, &self.run.output.observers),
+            None => Arc::clone(&self.run.output.reporter),
         };
         let (result, show_anyway) = env_runs.take(name, reporter);
         EnvRun { result, held, show_anyway }
@@ -213,12 +215,12 @@ impl Coordinator<'_> {
 
     /// Reports that an environment is done and shows its held-back output if there is a reason to.
     fn conclude(&self, env_runs: &EnvRuns<'_>, env_run: &EnvRun, last: bool) {
-        self.run.reporter.event(RunEvent::EnvironmentFinished { result: env_run.result.clone(), last });
+        self.run.output.reporter.event(RunEvent::EnvironmentFinished { result: env_run.result.clone(), last });
         let Some(held) = &env_run.held else { return };
         let show = env_run.result.code != exit_code::OK || env_run.show_anyway || self.run.options.list_dependencies;
         for output in env_runs.packager.held_output(&env_run.result.name).iter().chain([held]) {
             if show {
-                output.replay(self.run.reporter.as_ref());
+                output.replay(self.run.output.reporter.as_ref());
             } else {
                 output.forget();
             }
@@ -239,7 +241,7 @@ impl Coordinator<'_> {
     /// A warning, with a hint, about successful environments in which nothing ran.
     fn idle(&self, results: &[EnvironmentResult]) -> Option<String> {
         let options = &self.run.options;
-        if options.no_test || options.package_only || self.run.verbosity == 0 {
+        if options.skip.no_test || options.package.package_only || self.run.verbosity == 0 {
             return None;
         }
         let is_idle = |result: &&EnvironmentResult| {
@@ -281,7 +283,7 @@ impl Coordinator<'_> {
         let settings = &self.plan.settings;
         let tell = |section: String, keys: Vec<String>| {
             if !keys.is_empty() {
-                self.run.reporter.event(RunEvent::UnusedKeys { section, keys });
+                self.run.output.reporter.event(RunEvent::UnusedKeys { section, keys });
             }
         };
         for name in &self.names {
@@ -291,9 +293,9 @@ impl Coordinator<'_> {
     }
 
     fn write_journal(&self) {
-        let (Some(journal), Some(file)) = (&self.run.journal, &self.run.options.result_json) else { return };
+        let (Some(journal), Some(file)) = (&self.run.journal, &self.run.options.results.result_json) else { return };
         if let Err(error) = journal.write(file) {
-            self.run.reporter.error("ROOT", format!("could not write {}: {error:#}", file.display()));
+            self.run.output.reporter.error("ROOT", format!("could not write {}: {error:#}", file.display()));
         }
     }
 }

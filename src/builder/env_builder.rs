@@ -28,7 +28,7 @@ use crate::event::{Level, Reporter};
 use crate::execute;
 use crate::execute::interrupt::Interrupt;
 use crate::execute::process::ProcessGrouping;
-use crate::execute::session::CommandSession;
+use crate::execute::session::{AllowedPrograms, CommandSession};
 use crate::install::reasons;
 use crate::install::uv_sync;
 use crate::model::{EnvLayout, Environment, Interpreter};
@@ -170,7 +170,7 @@ impl EnvBuilder {
     /// Marks in the log that an installation begins, unless the environment is prepared before its run.
     pub fn before_installation(&self) {
         if !matches!(self.build_phase, BuildPhase::Prebuild(_)) {
-            self.run.groups.before_installation(&self.environment, self.reporter.as_ref());
+            self.run.output.groups.before_installation(&self.environment, self.reporter.as_ref());
         }
     }
 
@@ -192,7 +192,7 @@ impl EnvBuilder {
     /// Prepares the environment; recreates it once if its state is out of date.
     pub fn prepare(&self, contents: &mut dyn EnvContents) -> Result<CreatedEnv, EnvError> {
         check_platform(&self.environment)?;
-        let asked = self.environment.recreate && !self.build_phase.is_after_prebuild();
+        let asked = self.environment.creation.recreate && !self.build_phase.is_after_prebuild();
         if asked && self.is_misplaced() {
             contents.before_removal(self);
             self.remove()?;
@@ -201,7 +201,7 @@ impl EnvBuilder {
         self.check_location()?;
         environment_folders::check(&self.environment, &self.run.project)?;
         let _lock = self.lock()?;
-        if asked && !folders::is_empty_folder(&self.environment.env_dir) {
+        if asked && !folders::is_empty_folder(&self.environment.folders.env_dir) {
             contents.before_removal(self);
             self.remove()?;
             contents.after_removal(self, asked);
@@ -226,12 +226,12 @@ impl EnvBuilder {
 
     /// Whether something other than a folder is at the environment's path.
     fn is_misplaced(&self) -> bool {
-        std::fs::symlink_metadata(&self.environment.env_dir).is_ok_and(|metadata| !metadata.is_dir())
+        std::fs::symlink_metadata(&self.environment.folders.env_dir).is_ok_and(|metadata| !metadata.is_dir())
     }
 
     /// Checks that a folder may be created at the environment's path.
     pub fn check_location(&self) -> Result<(), EnvError> {
-        let env_dir = &self.environment.env_dir;
+        let env_dir = &self.environment.folders.env_dir;
         let shown = env_dir.display();
         if self.environment.has_python() && shown.to_string().contains(':') {
             let text =
@@ -265,18 +265,18 @@ impl EnvBuilder {
 
     /// Locks the environment against other processes until the locks are dropped.
     pub fn lock(&self) -> Result<(EnvLock, Option<EnvLock>), EnvError> {
-        let env_dir = &self.environment.env_dir;
+        let env_dir = &self.environment.folders.env_dir;
         let is_package = self.environment.kind.is_package();
         if is_package {
             if env_dir.is_symlink() {
                 // Nothing may be written through a link.
-                if !self.environment.recreate {
+                if !self.environment.creation.recreate {
                     self.check_location()?;
                 }
                 fs_err::remove_file(env_dir)?;
             }
             folders::ensure_private(env_dir)?;
-        } else if self.environment.packaging.is_some() {
+        } else if self.environment.package.packaging.is_some() {
             // Packages are passed on below this folder, so only its owner may write there.
             folders::ensure_private(&self.run.project.work_dir)?;
         }
@@ -296,7 +296,7 @@ impl EnvBuilder {
 
     /// Removes the environment except for its lock.
     pub fn remove(&self) -> Result<(), EnvError> {
-        let env_dir = &self.environment.env_dir;
+        let env_dir = &self.environment.folders.env_dir;
         self.warning(format!("remove tox env folder {}", env_dir.display()));
         self.run.forget_redirect(env_dir);
         if self.is_misplaced() {
@@ -311,7 +311,7 @@ impl EnvBuilder {
 
     /// Empties the folder so that the next run notices an interrupted removal.
     fn empty(&self) -> Result<(), EnvError> {
-        let env_dir = &self.environment.env_dir;
+        let env_dir = &self.environment.folders.env_dir;
         Stamp::begin_removal(env_dir)?;
         folders::ensure_empty_except(env_dir, &[TOX_LOCK, stamp::FILE_NAME])?;
         Ok(fs_err::remove_file(env_dir.join(stamp::FILE_NAME))?)
@@ -323,7 +323,7 @@ impl EnvBuilder {
     /// [`EnvError::Recreate`] if the existing one is out of date; any failure to create it.
     pub fn ensure_created(&self) -> Result<CreatedEnv, EnvError> {
         let environment = &self.environment;
-        let mut stamp = Stamp::read(&environment.env_dir);
+        let mut stamp = Stamp::read(&environment.folders.env_dir);
         if stamp.is_of_removal() {
             self.empty()?;
             stamp.reset();
@@ -342,9 +342,9 @@ impl EnvBuilder {
         let languages = self.find_runtimes()?;
         let python = if environment.has_python() { Some(self.ensure_python(&mut stamp)?) } else { None };
         self.link_runtimes(&languages)?;
-        let mut paths = vec![environment.env_dir.join("bin")];
+        let mut paths = vec![environment.folders.env_dir.join("bin")];
         if let Some(python) = &python
-            && environment.uv.is_some()
+            && environment.contents.uv.is_some()
             && self.run.interpreters.uv().is_none()
         {
             // If there is no uv at all, the command that needs it reports that.
@@ -352,7 +352,7 @@ impl EnvBuilder {
             paths.extend(own.as_deref().and_then(Path::parent).map(Path::to_owned));
         }
         if let (Some(base), Some(python)) = (&self.base, &python) {
-            base.link(&python.layout, &environment.env_dir.join(layer::BYTECODE))?;
+            base.link(&python.layout, &environment.folders.env_dir.join(layer::BYTECODE))?;
             paths.extend(base.paths.iter().cloned());
         }
         let mut session = self.session(paths)?;
@@ -362,21 +362,21 @@ impl EnvBuilder {
                 .any(|name| session.variables.get(name).is_some())
         {
             // For programs of the base, which have the base's Python.
-            session.variables.set("PYTHONPYCACHEPREFIX", environment.env_dir.join(layer::BYTECODE));
+            session.variables.set("PYTHONPYCACHEPREFIX", environment.folders.env_dir.join(layer::BYTECODE));
         }
         Ok(CreatedEnv { stamp, python, languages, renewed: Vec::new(), session })
     }
 
     fn ensure_python(&self, stamp: &mut Stamp) -> Result<EnvPython, EnvError> {
         let interpreter = self.find_interpreter()?;
-        let layout = interpreter.layout(&self.environment.env_dir);
+        let layout = interpreter.layout(&self.environment.folders.env_dir);
         self.make(stamp, &interpreter, &layout)?;
         Ok(EnvPython { interpreter, layout })
     }
 
     /// Empties the folders for temporary files and logs.
     fn empty_scratch_folders(&self) -> Result<(), EnvError> {
-        let tmp_dir = &self.environment.tmp_dir;
+        let tmp_dir = &self.environment.folders.tmp_dir;
         if !folders::is_empty_folder(tmp_dir) {
             if tmp_dir.exists() || tmp_dir.is_symlink() {
                 self.debug(format!("clear env temp folder {}", tmp_dir.display()));
@@ -385,16 +385,16 @@ impl EnvBuilder {
                 .map_err(|error| environment_folders::cannot_create("env_tmp_dir", tmp_dir, &error))?;
         }
         self.run.create_work_directory()?;
-        let log_dir = &self.environment.log_dir;
+        let log_dir = &self.environment.folders.log_dir;
         folders::ensure_empty(log_dir)
             .map_err(|error| environment_folders::cannot_create("env_log_dir", log_dir, &error))
     }
 
     fn find_interpreter(&self) -> Result<Arc<Interpreter>, EnvError> {
-        let specs = &self.environment.base_python;
+        let specs = &self.environment.python.base_python;
         let interpreter = match self.run.interpreters.find(specs) {
             Some(interpreter) => interpreter,
-            None if self.environment.install_python => self.install_interpreter(specs)?,
+            None if self.environment.python.install_python => self.install_interpreter(specs)?,
             None => return Err(self.missing_interpreter("")),
         };
         if let Some(journal) = &self.journal {
@@ -422,10 +422,10 @@ impl EnvBuilder {
         if self.interrupt().requested() {
             return EnvError::Interrupted;
         }
-        let specs = self.environment.base_python.join(", ");
+        let specs = self.environment.python.base_python.join(", ");
         let unanswered: String = self.run.interpreters.unanswered().iter().map(|text| format!("; {text}")).collect();
         let reason = format!("{reason}{unanswered}");
-        if self.environment.skip_missing_interpreters {
+        if self.environment.python.skip_missing_interpreters {
             return EnvError::Skip(format!("could not find python interpreter with spec(s): {specs}{reason}"));
         }
         let remedy = python::remedy(&self.environment, self.run.interpreters.as_ref());
@@ -436,8 +436,8 @@ impl EnvBuilder {
     /// Creates the virtual environment, unless it already has the same interpreter.
     fn make(&self, stamp: &mut Stamp, interpreter: &Interpreter, layout: &EnvLayout) -> Result<(), EnvError> {
         let environment = &self.environment;
-        let new = match &environment.uv {
-            Some(uv) => uv_sync::python_stamp(uv, &environment.base_python, interpreter),
+        let new = match &environment.contents.uv {
+            Some(uv) => uv_sync::python_stamp(uv, &environment.python.base_python, interpreter),
             None => self.run.python.stamp(interpreter, &environment.creation),
         };
         if let (Some(old), Some(new)) = (stamp.object(section::PYTHON, None), new.as_object()) {
@@ -457,14 +457,14 @@ impl EnvBuilder {
             } else {
                 &environment.creation.virtualenv_spec
             },
-            environment.env_dir.display(),
+            environment.folders.env_dir.display(),
             interpreter.executable.display(),
             environment.creation.system_site_packages
         ));
         // Errors in the variables are reported before the first program is run with them.
         let variables = execute::environment::variables(&self.run.host, &environment.variables, &[]);
         let variables = variables.unwrap_or_default();
-        let made = self.run.python.create(&environment.env_dir, interpreter, &environment.creation, &variables);
+        let made = self.run.python.create(&environment.folders.env_dir, interpreter, &environment.creation, &variables);
         made.map_err(|error| match EnvError::from(error) {
             EnvError::Internal(error) => EnvError::Fail(format!("{error:#}")),
             error => error,
@@ -478,8 +478,8 @@ impl EnvBuilder {
     pub fn session(&self, paths: Vec<PathBuf>) -> Result<CommandSession, EnvError> {
         let environment = &self.environment;
         let mut paths = paths;
-        let mut allow = environment.allowlist_externals.clone();
-        if let (Some(_), Some(uv)) = (&environment.uv, self.run.interpreters.uv()) {
+        let mut allow = environment.execution.allowlist_externals.clone();
+        if let (Some(_), Some(uv)) = (&environment.contents.uv, self.run.interpreters.uv()) {
             paths.extend(uv.parent().map(Path::to_owned));
             allow.push(uv.display().to_string());
         }
@@ -493,12 +493,11 @@ impl EnvBuilder {
         let variables = execute::environment::variables(&self.run.host, &settings, &paths)?;
         Ok(CommandSession {
             environment: environment.name.clone(),
-            paths,
+            programs: AllowedPrograms { paths, allow },
             variables,
-            allow,
-            log_dir: environment.log_dir.clone(),
+            log_dir: environment.folders.log_dir.clone(),
             log_number: Arc::clone(&self.log_number),
-            timeouts: environment.timeouts,
+            timeouts: environment.execution.timeouts,
             current_dir: self.run.project.current_dir.clone(),
             no_capture: self.run.options.no_capture,
             // Work ahead of the run does not use the terminal.

@@ -47,12 +47,12 @@ impl EnvRuns<'_> {
     /// case (`parallel_show_output`).
     pub fn take(&self, name: &str, reporter: Arc<dyn Reporter>) -> (EnvironmentResult, bool) {
         let start = Instant::now();
-        self.run.reporter.event(RunEvent::EnvironmentStarted { environment: name.to_owned() });
+        self.run.output.reporter.event(RunEvent::EnvironmentStarted { environment: name.to_owned() });
         let mut command_seconds = Vec::new();
         let (mut ignore_outcome, mut fail_fast, mut show_anyway) = (false, false, false);
         let outcome = self.plan.environment(name).map_err(EnvError::from).and_then(|environment| {
-            (ignore_outcome, fail_fast) = (environment.ignore_outcome, environment.fail_fast);
-            show_anyway = environment.parallel_show_output;
+            (ignore_outcome, fail_fast) = (environment.execution.ignore_outcome, environment.execution.fail_fast);
+            show_anyway = environment.execution.parallel_show_output;
             self.evaluate(&Arc::new(environment), Arc::clone(&reporter), &mut command_seconds)
         });
         let mut verdict = match outcome {
@@ -83,7 +83,7 @@ impl EnvRuns<'_> {
             unavailable: false,
             duration_seconds: start.elapsed().as_secs_f64(),
             command_seconds,
-            phase_seconds: self.run.phases.take(name),
+            phase_seconds: self.run.output.phases.take(name),
         };
         if let Some(journal) = &self.run.journal {
             journal.environment(name).result(&result);
@@ -127,7 +127,7 @@ impl EnvRuns<'_> {
 
     /// The built environment that `layer` is a layer on.
     fn base_of(&self, layer: &Environment) -> Result<Option<Arc<LayerBase>>, EnvError> {
-        if layer.layer_on.is_none() {
+        if layer.relations.layer_on.is_none() {
             return Ok(None);
         }
         // A layer that is skipped needs no base.
@@ -140,7 +140,7 @@ impl EnvRuns<'_> {
             }
         }
         let built = self.bases.built(&base.name);
-        if !matches!(built, Some(Ok(_))) && self.run.interpreters.find(&layer.base_python).is_none() {
+        if !matches!(built, Some(Ok(_))) && self.run.interpreters.find(&layer.python.base_python).is_none() {
             // The layer itself lacks its Python.
             return Ok(None);
         }
@@ -201,7 +201,7 @@ impl EnvRuns<'_> {
         reporter: Arc<dyn Reporter>,
         command_seconds: &mut Vec<f64>,
     ) -> Result<i32, EnvError> {
-        if self.run.options.no_test || self.run.options.package_only {
+        if self.run.options.skip.no_test || self.run.options.package.package_only {
             self.build_environment(Arc::clone(environment), reporter)?;
             return Ok(exit_code::OK);
         }
@@ -210,7 +210,7 @@ impl EnvRuns<'_> {
             session.variables = service_variables(&session.variables, environment, &instances)?;
         }
         self.set_own_variables(&mut session.variables);
-        let change_dir = environment.change_dir.get()?;
+        let change_dir = environment.execution.change_dir.get()?;
         environment_folders::create("change_dir", &change_dir)?;
         self.run.enter(&environment.name, EnvPhase::Commands);
         if let Some(prebuilder) = self.prebuilder {
@@ -220,13 +220,14 @@ impl EnvRuns<'_> {
             self.report_warnings(&environment.name, reporter.as_ref());
             services::fill(commands, &instances)
         };
-        let groups = &self.run.groups;
+        let groups = &self.run.output.groups;
         groups.before_commands(environment, reporter.as_ref())?;
-        let outcome = command_set::run_all(&session, &environment.commands, &change_dir, &finish, command_seconds);
+        let outcome =
+            command_set::run_all(&session, &environment.execution.commands, &change_dir, &finish, command_seconds);
         let succeeded = matches!(outcome, Ok(exit_code::OK));
         groups.after_commands(environment, succeeded, reporter.as_ref());
         for (run_id, program) in session.not_found.lock().drain(..) {
-            let error = missing_program(&self.plan.settings, environment, &run_id, &program, &session.paths);
+            let error = missing_program(&self.plan.settings, environment, &run_id, &program, &session.programs.paths);
             let bytes = frame::with_source(&error, false).into_bytes();
             reporter.event(RunEvent::LaidOut { stream: OutputStream::Error, bytes });
         }

@@ -16,18 +16,19 @@ const LONGEST_NAME: usize = 255;
 pub fn check(environment: &Environment, project: &ProjectSettings) -> Result<(), EnvError> {
     // The environment's own path is checked when it is created; a file at one of the other paths is replaced.
     let parent = |path: &Path| path.parent().unwrap_or(path).to_owned();
-    let env_dir = &environment.env_dir;
+    let env_dir = &environment.folders.env_dir;
     let folders: [(&str, &Path, PathBuf); 5] = [
         ("work_dir", &project.work_dir, project.work_dir.clone()),
         ("temp_dir", &project.temp_dir, project.temp_dir.clone()),
         ("env_dir", env_dir, parent(env_dir)),
-        ("env_tmp_dir", &environment.tmp_dir, parent(&environment.tmp_dir)),
-        ("env_log_dir", &environment.log_dir, parent(&environment.log_dir)),
+        ("env_tmp_dir", &environment.folders.tmp_dir, parent(&environment.folders.tmp_dir)),
+        ("env_log_dir", &environment.folders.log_dir, parent(&environment.folders.log_dir)),
     ];
     for (key, folder, needed) in &folders {
         check_place(key, folder, needed)?;
     }
-    for (key, folder) in [("env_tmp_dir", &environment.tmp_dir), ("env_log_dir", &environment.log_dir)] {
+    for (key, folder) in [("env_tmp_dir", &environment.folders.tmp_dir), ("env_log_dir", &environment.folders.log_dir)]
+    {
         check_is_own(key, folder, project)?;
     }
     Ok(())

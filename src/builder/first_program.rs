@@ -26,9 +26,9 @@ pub fn check(project: &Preconditions<'_>, environment: &Environment, variables: 
     if has_plugins || allows_everything || check_platform(environment).is_err() {
         return Ok(());
     }
-    let cwd = environment.change_dir.get()?;
-    let bin = environment.env_dir.join("bin");
-    let globs = program::allowed_globs(&[bin], &environment.allowlist_externals);
+    let cwd = environment.execution.change_dir.get()?;
+    let bin = environment.folders.env_dir.join("bin");
+    let globs = program::allowed_globs(&[bin], &environment.execution.allowlist_externals);
     for (key, command) in first(environment)? {
         let Some(name) = command.argv.first().filter(|name| !name.is_empty()) else { continue };
         let Some(file) = program::find(name, &cwd, variables) else {
@@ -58,7 +58,7 @@ fn check_quote(key: &str, name: &str) -> Result<(), EnvError> {
 
 /// The first commands of a run, with their setting. For a service: its own command and that of its probe.
 fn first(environment: &Environment) -> Result<Vec<(&'static str, Command)>, EnvError> {
-    let lists = &environment.commands;
+    let lists = &environment.execution.commands;
     let mut found = Vec::new();
     let mut begin_with = |key, list: &Deferred<Vec<Command>>| -> Result<(), EnvError> {
         if found.is_empty() {
@@ -74,8 +74,11 @@ fn first(environment: &Environment) -> Result<Vec<(&'static str, Command)>, EnvE
         return Ok(found);
     };
     let probe = |text: &Option<String>| text.as_deref().and_then(|text| text.strip_prefix("cmd:")).map(str::to_owned);
-    let own =
-        [("serve", Some(service.serve.clone())), ("ready", probe(&service.ready)), ("alive", probe(&service.alive))];
+    let own = [
+        ("serve", Some(service.serve.clone())),
+        ("ready", probe(&service.probes.ready)),
+        ("alive", probe(&service.probes.alive)),
+    ];
     for (key, text) in own.into_iter().filter(|_| found.is_empty()).collect::<Vec<_>>() {
         let command = Command::from_words(shlex::words(text.as_deref().unwrap_or_default()));
         // Its fields are known only once it is started.
@@ -91,15 +94,15 @@ fn other_runtimes(environment: &Environment) -> impl Iterator<Item = (&'static d
 }
 
 fn may_be_own(project: &Preconditions<'_>, environment: &Environment, (name, file): (&str, &Path), cwd: &Path) -> bool {
-    if file.starts_with(&environment.env_dir) {
+    if file.starts_with(&environment.folders.env_dir) {
         return true;
     }
     // A path does not depend on what is installed.
     if name.contains('/') {
         return false;
     }
-    let uv = environment.uv.is_some() && matches!(name, "uv" | "uvx");
-    let bin = environment.env_dir.join("bin").join(name);
+    let uv = environment.contents.uv.is_some() && matches!(name, "uv" | "uvx");
+    let bin = environment.folders.env_dir.join("bin").join(name);
     let of_other_runtime = other_runtimes(environment).any(|(runtime, requirement)| {
         let folders = [cwd, &project.project.root];
         let has_manifest = |folder: &Path| runtime.manifests().iter().any(|manifest| runtimes::has(folder, manifest));
@@ -114,11 +117,11 @@ fn may_be_own(project: &Preconditions<'_>, environment: &Environment, (name, fil
 }
 
 fn installs_anything(project: &Preconditions<'_>, environment: &Environment) -> bool {
-    let dependencies = &environment.dependencies;
-    environment.packaging.is_some()
-        || environment.package_of_runtime.is_some()
-        || environment.script.is_some()
-        || environment.uv.is_some()
+    let dependencies = &environment.contents.dependencies;
+    environment.package.packaging.is_some()
+        || environment.package.package_of_runtime.is_some()
+        || environment.contents.script.is_some()
+        || environment.contents.uv.is_some()
         || project.locks.is_some()
         || !dependencies.groups.is_empty()
         || !dependencies.pylock.is_empty()

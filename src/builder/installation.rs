@@ -16,7 +16,7 @@ use crate::env_error::EnvError;
 use crate::error::ConfigError;
 use crate::event::{EnvPhase, RunEvent};
 use crate::execute::session::{
-    CommandDisplay, CommandOutcome, CommandRequest, CommandSession, CommandStdin, DisplayedCommand,
+    AllowedPrograms, CommandDisplay, CommandOutcome, CommandRequest, CommandSession, CommandStdin, DisplayedCommand,
 };
 use crate::install::choose::{self, InstallTarget};
 use crate::install::pip::Pip;
@@ -39,12 +39,12 @@ pub struct Installing<'a> {
 
 fn conditions<'v>(env: &EnvBuilder, variables: &'v EnvVariables) -> InstallConditions<'v> {
     let environment = &env.environment;
-    let form = match env.run.installer.unwrap_or(environment.installation.installer) {
-        _ if environment.uv.is_some() => RecordForm::ToxUv,
+    let form = match env.run.installer.unwrap_or(environment.contents.installation.installer) {
+        _ if environment.contents.uv.is_some() => RecordForm::ToxUv,
         InstallerChoice::Uv => RecordForm::ChosenUv,
         InstallerChoice::Automatic | InstallerChoice::Pip => RecordForm::Tox,
     };
-    InstallConditions::new(&environment.installation, &environment.env_dir, variables, form)
+    InstallConditions::new(&environment.contents.installation, &environment.folders.env_dir, variables, form)
 }
 
 impl<'a> Installing<'a> {
@@ -167,7 +167,7 @@ impl<'a> Installing<'a> {
         let environment = &self.env.environment;
         let python = self.created.python()?;
         let target = InstallTarget {
-            env_dir: &environment.env_dir,
+            env_dir: &environment.folders.env_dir,
             python: &python.layout.python,
             interpreter: &python.interpreter,
             system_site_packages: environment.creation.system_site_packages,
@@ -175,18 +175,18 @@ impl<'a> Installing<'a> {
             variables: &self.created.session.variables,
         };
         let run = &self.env.run;
-        if environment.uv.is_some() {
-            return Ok(Pip::new(&environment.installation)?.command(&uv_sync::in_uv_words(request)));
+        if environment.contents.uv.is_some() {
+            return Ok(Pip::new(&environment.contents.installation)?.command(&uv_sync::in_uv_words(request)));
         }
-        let choice = run.installer.unwrap_or(environment.installation.installer);
+        let choice = run.installer.unwrap_or(environment.contents.installation.installer);
         if choice != InstallerChoice::Pip
             && let Some(wheel) = wheel_file::possibly_foreign(&request.arguments, &python.interpreter)
         {
             let note = format!("pip installs, not uv: {wheel} may be for another interpreter or machine");
-            return Ok(Pip::new(&environment.installation)?.because(note).command(request));
+            return Ok(Pip::new(&environment.contents.installation)?.because(note).command(request));
         }
         let uv = || run.uv(&python.interpreter);
-        Ok(choose::installer(choice, &environment.installation, &target, uv)?.command(request))
+        Ok(choose::installer(choice, &environment.contents.installation, &target, uv)?.command(request))
     }
 
     /// Installs exactly what a lock lists: with uv by `of_uv`, which reads the lock itself, or with pip by `of_pip`. A
@@ -208,7 +208,7 @@ impl<'a> Installing<'a> {
             Command { argv: command.argv.iter().cloned().chain(words).collect(), exit_rule: command.exit_rule }
         };
         let command = self.command(of_uv)?;
-        if command.fallback().is_some() || self.env.environment.uv.is_some() {
+        if command.fallback().is_some() || self.env.environment.contents.uv.is_some() {
             let session = self.session_of(&command);
             let shown = DisplayedCommand::As(elsewhere(&command.shown).argv);
             conclude(&session, self.request(&elsewhere(&command.run), shown, &of_uv.run_id()))?;
@@ -218,7 +218,7 @@ impl<'a> Installing<'a> {
             if let Some((file, text)) = &request.file {
                 fs_err::write(file, text)?;
             }
-            let command = Pip::new(&self.env.environment.installation)?.command(request);
+            let command = Pip::new(&self.env.environment.contents.installation)?.command(request);
             let request = self.request(&elsewhere(&command.run), DisplayedCommand::Itself, &request.run_id());
             conclude(&self.created.session, request)?;
         }
@@ -232,7 +232,7 @@ impl<'a> Installing<'a> {
     pub fn uninstall(&mut self, run_id: &str, names: &[String]) -> Result<(), EnvError> {
         let command = self.command(&InstallRequest::new("locked", vec!["--no-deps".to_owned()]))?;
         let python = self.created.python()?.layout.python.display().to_string();
-        let by_uv = command.fallback().is_some() || self.env.environment.uv.is_some();
+        let by_uv = command.fallback().is_some() || self.env.environment.contents.uv.is_some();
         let mut argv: Vec<String> = match command.run.argv.first() {
             Some(uv) if by_uv => [uv, "pip", "uninstall", "--python", python.as_str()].map(str::to_owned).to_vec(),
             _ => [python.as_str(), "-m", "pip", "uninstall", "--yes"].map(str::to_owned).to_vec(),
@@ -245,14 +245,17 @@ impl<'a> Installing<'a> {
 
     /// The session for an installer outside the environment that the user did not name.
     fn session_of(&self, command: &InstallCommand) -> CommandSession {
-        let mut session = CommandSession { allow: vec!["*".to_owned()], ..self.created.session.clone() };
+        let mut session = CommandSession {
+            programs: AllowedPrograms { allow: vec!["*".to_owned()], ..self.created.session.clone().programs },
+            ..self.created.session.clone()
+        };
         for name in command.hidden_variables {
             session.variables.remove(name);
         }
         for (name, value) in &command.variables {
             session.variables.set(name, value);
         }
-        if command.fallback().is_some() || self.env.environment.uv.is_some() {
+        if command.fallback().is_some() || self.env.environment.contents.uv.is_some() {
             own_files(self.env, &mut session.variables);
         }
         session
@@ -274,7 +277,7 @@ impl<'a> Installing<'a> {
         let request = |command: &Command, shown: DisplayedCommand| self.request(command, shown, run_id);
         let Some(fallback) = command.fallback() else {
             let mut session = session.clone();
-            if self.env.environment.uv.is_some() {
+            if self.env.environment.contents.uv.is_some() {
                 own_files(self.env, &mut session.variables);
             }
             let outcome = session.execute(request(&command.run, DisplayedCommand::Itself))?;
@@ -329,7 +332,7 @@ impl<'a> Installing<'a> {
 
     /// A key for installations with the same result; the destination does not count.
     fn key(&self, command: &InstallCommand) -> Result<String, EnvError> {
-        let env_dir = self.env.environment.env_dir.display().to_string();
+        let env_dir = self.env.environment.folders.env_dir.display().to_string();
         let words = command.run.argv.iter().map(|word| word.replace(&env_dir, ""));
         let interpreter = &self.created.python()?.interpreter;
         let settings = self.created.session.variables.iter().filter_map(|(name, value)| {

@@ -209,7 +209,7 @@ impl LockedInstallation<'_> {
         let (hashed, others) = lines::of(self.packages, folder);
         for (name, lines) in [("pylock.txt", hashed), ("pylock-local.txt", others)] {
             if !lines.is_empty() {
-                let location = env.environment.env_dir.join(name);
+                let location = env.environment.folders.env_dir.join(name);
                 let text = lines.join("\n");
                 of_pip.push(InstallRequest {
                     file: Some((location.clone(), text)),
@@ -236,7 +236,7 @@ impl LockedInstallation<'_> {
     /// Checks that all packages are available before anything is removed from the environment, so that a failure leaves
     /// it usable.
     fn try_out(&self, env: &EnvBuilder, created: &mut CreatedEnv) -> Result<(), EnvError> {
-        let folder = Scratch::new_in(&env.environment.env_dir, ".locked-")?;
+        let folder = Scratch::new_in(&env.environment.folders.env_dir, ".locked-")?;
         self.install(env, created, Some(folder.path()))
     }
 }

@@ -97,7 +97,8 @@ impl PackagingEnvs {
     fn dependents(&self) -> &[(String, Packaging)] {
         self.requirements.get_or_init(|| {
             // An invalid environment is reported when it runs.
-            let requirement = |name: &String| Some((name.clone(), self.plan.environment(name).ok()?.packaging?));
+            let requirement =
+                |name: &String| Some((name.clone(), self.plan.environment(name).ok()?.package.packaging?));
             self.names.iter().filter_map(requirement).collect()
         })
     }
@@ -172,26 +173,26 @@ impl PackagingEnvs {
         }
         let describer = self.packaging_env(&sdist_describer(&packaging.package_environment))?;
         let _lock = describer.occupy()?;
-        let unpacked = packaging_env.env.environment.tmp_dir.join("sdist-extract");
+        let unpacked = packaging_env.env.environment.folders.tmp_dir.join("sdist-extract");
         let package = describer.builder.describe_sdist(&built, &unpacked, &packaging.extras)?;
         Ok(vec![package])
     }
 
     fn build_externally(&self, packaging_env: &PackagingEnv) -> Result<PathBuf, EnvError> {
-        if let Some(path) = &self.run.options.install_package {
+        if let Some(path) = &self.run.options.package.install_package {
             return Ok(path.clone());
         }
         let _lock = packaging_env.occupy()?;
         let session = packaging_env.installer.set_up_external()?;
         let environment = &packaging_env.env.environment;
-        let cwd = environment.change_dir.get()?;
+        let cwd = environment.execution.change_dir.get()?;
         environment_folders::create("change_dir", &cwd)?;
-        let lists = &environment.commands;
+        let lists = &environment.execution.commands;
         let set = CommandSet { key: "commands", cwd: &cwd, ignore_errors: lists.ignore_errors, retries: 0 };
         if set.run(&session, lists.main.get()?, &mut Vec::new())? != 0 {
             return Err(EnvError::Fail("stopping as failed to build package".to_owned()));
         }
-        let pattern = environment.build.as_ref().map_or("", |build| build.package_glob.as_str());
+        let pattern = environment.package.build.as_ref().map_or("", |build| build.package_glob.as_str());
         let found = paths_without_recursion(pattern).map_err(|error| EnvError::Fail(error.to_string()))?;
         match found.as_slice() {
             [] => Err(EnvError::Fail(format!("no package found in {pattern}"))),
@@ -235,7 +236,7 @@ impl PackagingEnvs {
     pub fn report_interrupt(&self) {
         for (name, packaging_env) in &*self.packaging_envs.lock() {
             if !packaging_env.users.lock().is_empty() {
-                self.run.reporter.warning(name, format!("interrupt tox environment: {name}"));
+                self.run.output.reporter.warning(name, format!("interrupt tox environment: {name}"));
             }
         }
     }
@@ -288,10 +289,10 @@ impl PackagingEnvs {
 
     fn open_packaging_env(&self, name: &str) -> Result<PackagingEnv, EnvError> {
         let environment = self.plan.environment(name)?;
-        let live = || Arc::clone(&self.run.reporter);
+        let live = || Arc::clone(&self.run.output.reporter);
         let held = self.layout.as_ref().map(|layout| Arc::new(Buffered::new(layout.clone(), live())));
         let reporter = match &held {
-            Some(held) => observed(Arc::clone(held) as Arc<dyn Reporter>, &self.run.observers),
+            Some(held) => observed(Arc::clone(held) as Arc<dyn Reporter>, &self.run.output.observers),
             None => live(),
         };
         let using = || self.dependents().iter().filter(|(_, packaging)| names(packaging).any(|used| used == name));
@@ -352,7 +353,7 @@ struct PackagingInstallerState {
 impl PackagingInstaller {
     fn remove_if_asked(&self) -> Result<(), EnvError> {
         let mut state = self.state.lock();
-        if self.env.environment.recreate && !state.removed {
+        if self.env.environment.creation.recreate && !state.removed {
             state.removed = true;
             let _lock = self.env.lock()?;
             self.env.remove()?;
@@ -367,7 +368,7 @@ impl PackagingInstaller {
             None => {
                 check_platform(&self.env.environment)?;
                 self.env.check_location()?;
-                if self.env.environment.recreate && !state.removed {
+                if self.env.environment.creation.recreate && !state.removed {
                     state.removed = true;
                     self.env.remove()?;
                 }
@@ -391,7 +392,7 @@ impl PackagingInstaller {
     /// Prepares an environment whose own commands build the package.
     fn set_up_external(&self) -> Result<CommandSession, EnvError> {
         let mut state = self.state.lock();
-        let deps = self.env.environment.dependencies.deps.get()?;
+        let deps = self.env.environment.contents.dependencies.deps.get()?;
         let install = |created: &mut CreatedEnv| {
             // tox records them under both names.
             for part in ["requires", "deps"] {

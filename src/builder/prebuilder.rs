@@ -67,7 +67,7 @@ impl<'a> Prebuilder<'a> {
     ) -> Self {
         let waits = |name: &String| (name.clone(), order.waits_for.get(name).cloned().unwrap_or_default());
         // Without commands there is nothing to wait for.
-        let open = run.options.no_test;
+        let open = run.options.skip.no_test;
         let state =
             PrebuilderState { waiting: order.names.iter().map(waits).collect(), open, ..PrebuilderState::default() };
         Self {
@@ -84,7 +84,7 @@ impl<'a> Prebuilder<'a> {
     /// The number of threads that should call [`Prebuilder::work`].
     pub fn threads(&self) -> usize {
         let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        if self.run.options.no_test {
+        if self.run.options.skip.no_test {
             // The thread that runs an environment waits for the one preparing it, and then has nothing to add.
             processors.clamp(2, MOST_THREADS_ALONE)
         } else {
@@ -178,7 +178,7 @@ impl<'a> Prebuilder<'a> {
         let prebuilt = Arc::new(Prebuilt::new(&self.prebuild.layout, self.interrupt.clone()));
         let env = EnvBuilder::new(Arc::clone(self.run), Arc::new(environment), prebuilt.output());
         let env = env.prebuilding(Arc::clone(&prebuilt));
-        let is_new = !env.environment.env_dir.exists();
+        let is_new = !env.environment.folders.env_dir.exists();
         let mut contents = PrebuildContents { packager: self.packager, prebuilt: &prebuilt };
         if env.prepare(&mut contents).is_err() {
             // The same error will occur in the run, which reports it.
@@ -196,24 +196,26 @@ impl<'a> Prebuilder<'a> {
     /// Only creating an environment takes long enough to pay off. The user's commands never run ahead, and decisions
     /// that belong to the run are left to it.
     fn is_worthwhile(&self, environment: &Environment) -> bool {
-        let env_dir = &environment.env_dir;
+        let env_dir = &environment.folders.env_dir;
         let options = &self.run.options;
-        let is_plain =
-            environment.runtimes.is_empty() && environment.script.is_none() && environment.layer_on.is_none();
-        let by_itself = is_plain && environment.uv.as_ref().is_none_or(|uv| uv.sync.is_none());
-        let wanted = by_itself && !options.skip_environment_install && !options.package_only;
+        let is_plain = environment.runtimes.is_empty()
+            && environment.contents.script.is_none()
+            && environment.relations.layer_on.is_none();
+        let by_itself = is_plain && environment.contents.uv.as_ref().is_none_or(|uv| uv.sync.is_none());
+        let wanted = by_itself && !options.skip.skip_environment_install && !options.package.package_only;
         if !env_dir.exists() {
             return wanted;
         }
-        let runs_nothing = || environment.commands.recreate.get().is_ok_and(|commands| commands.is_empty());
-        let removes_only_itself = || environment.packaging.as_ref().is_none_or(|one| self.packager.was_used(one));
-        wanted && environment.recreate && env_dir.is_dir() && runs_nothing() && removes_only_itself()
+        let runs_nothing = || environment.execution.commands.recreate.get().is_ok_and(|commands| commands.is_empty());
+        let removes_only_itself =
+            || environment.package.packaging.as_ref().is_none_or(|one| self.packager.was_used(one));
+        wanted && environment.creation.recreate && env_dir.is_dir() && runs_nothing() && removes_only_itself()
     }
 }
 
 /// Removes the folder of an environment that was not created, so that its run finds the previous state: nothing.
 fn remove_if_unmade(env: &EnvBuilder) {
-    let env_dir = &env.environment.env_dir;
+    let env_dir = &env.environment.folders.env_dir;
     let Ok(_lock) = env.lock() else { return };
     // Another process may have created it in the meantime.
     if Stamp::read(env_dir).get(section::PYTHON, None).is_none() {

@@ -139,8 +139,8 @@ impl EnvContents for PrebuildContents<'_> {
         }
         // Warnings are reported in the run.
         RunContents::install_dependencies(env, created, &|_| ())?;
-        let Some(packaging) = &env.environment.packaging else { return Ok(()) };
-        if env.run.options.skip_package_install {
+        let Some(packaging) = &env.environment.package.packaging else { return Ok(()) };
+        if env.run.options.skip.skip_package_install {
             return Ok(());
         }
         // The project itself is not built yet: backends write into its folder while commands are using it.

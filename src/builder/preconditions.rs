@@ -111,11 +111,11 @@ pub(super) fn skipped_base(layer: &Environment, base: &str, reason: &str) -> Con
 }
 
 fn deps(project: &Preconditions<'_>, environment: &Environment, variables: &EnvVariables) -> Result<(), EnvError> {
-    environment.installation.command.get()?;
-    if !environment.has_python() || environment.script.is_some() {
+    environment.contents.installation.command.get()?;
+    if !environment.has_python() || environment.contents.script.is_some() {
         return Ok(());
     }
-    let deps = environment.dependencies.deps.get()?;
+    let deps = environment.contents.dependencies.deps.get()?;
     project.conditions(environment, variables).deps(&deps, &[], None).map_err(|error| about_setting("deps", error))?;
     let read = requirements::parse(&deps, RequirementKind::Deps, variables)?;
     for line in &read.requirements {
@@ -131,12 +131,14 @@ fn deps(project: &Preconditions<'_>, environment: &Environment, variables: &EnvV
 }
 
 fn lock_file(project: &Preconditions<'_>, environment: &Environment, _: &EnvVariables) -> Result<(), EnvError> {
-    let dependencies = &environment.dependencies;
+    let dependencies = &environment.contents.dependencies;
     if dependencies.pylock.is_empty() {
         return Ok(());
     }
     let path = pylock_of(environment, &project.project.package_root)?;
-    let Some(interpreter) = project.plan.settings.interpreters.find(&environment.base_python) else { return Ok(()) };
+    let Some(interpreter) = project.plan.settings.interpreters.find(&environment.python.base_python) else {
+        return Ok(());
+    };
     let (extras, groups) = (&dependencies.extras, &dependencies.groups);
     let lock = Pylock { path: &path, extras, groups, markers: &interpreter.markers };
     lock.install_lines().map_err(|error| about_setting("pylock", error))?;
@@ -149,7 +151,7 @@ pub(super) fn deps_beside_pylock() -> ConfigError {
 
 /// The lock file that the environment is filled from.
 pub fn pylock_of(environment: &Environment, root: &Path) -> Result<std::path::PathBuf, EnvError> {
-    let dependencies = &environment.dependencies;
+    let dependencies = &environment.contents.dependencies;
     if !dependencies.deps.get()?.text.trim().is_empty() {
         return Err(deps_beside_pylock().into());
     }
@@ -163,7 +165,7 @@ pub fn pylock_of(environment: &Environment, root: &Path) -> Result<std::path::Pa
 }
 
 fn dependency_groups(project: &Preconditions<'_>, environment: &Environment, _: &EnvVariables) -> Result<(), EnvError> {
-    let dependencies = &environment.dependencies;
+    let dependencies = &environment.contents.dependencies;
     if dependencies.groups.is_empty() || !dependencies.pylock.is_empty() || !environment.has_python() {
         return Ok(());
     }
@@ -172,17 +174,17 @@ fn dependency_groups(project: &Preconditions<'_>, environment: &Environment, _: 
 
 /// The requirements of the environment's `dependency_groups`.
 pub fn requirements_of_groups(environment: &Environment, root: &Path) -> Result<Vec<String>, EnvError> {
-    groups::resolve(root, &environment.dependencies.groups).map_err(|error| {
+    groups::resolve(root, &environment.contents.dependencies.groups).map_err(|error| {
         let remedy = "groups are tables of `[dependency-groups]` in pyproject.toml";
         EnvError::from(error).about("dependency_groups", remedy)
     })
 }
 
 fn script_of(project: &Preconditions<'_>, environment: &Environment, variables: &EnvVariables) -> Result<(), EnvError> {
-    let Some(named) = &environment.script else { return Ok(()) };
+    let Some(named) = &environment.contents.script else { return Ok(()) };
     let root = &project.project.root;
     let metadata = script_metadata(root, named)?;
-    if let Some(interpreter) = project.plan.settings.interpreters.find(&environment.base_python) {
+    if let Some(interpreter) = project.plan.settings.interpreters.find(&environment.python.base_python) {
         metadata.check_interpreter(&interpreter.version).map_err(about_script)?;
     }
     let requirements =
@@ -209,20 +211,20 @@ pub fn about_script(error: ConfigError) -> EnvError {
 }
 
 fn package(project: &Preconditions<'_>, environment: &Environment, _: &EnvVariables) -> Result<(), EnvError> {
-    let Some(packaging) = &environment.packaging else { return Ok(()) };
+    let Some(packaging) = &environment.package.packaging else { return Ok(()) };
     if packaging.kind == PackageKind::External {
         return Ok(());
     }
     let builder = project.plan.environment(&packaging.package_environment)?;
-    let root = builder.build.as_ref().map_or(&project.project.package_root, |build| &build.package_root);
+    let root = builder.package.build.as_ref().map_or(&project.project.package_root, |build| &build.package_root);
     BuildSystem::read(root)?;
     Ok(())
 }
 
 /// A run evaluates commands when it reaches them. This evaluates all of them; each must name a program.
 fn commands(_: &Preconditions<'_>, environment: &Environment, _: &EnvVariables) -> Result<(), EnvError> {
-    let lists = &environment.commands;
-    environment_folders::check_change_dir(&environment.change_dir.get()?)?;
+    let lists = &environment.execution.commands;
+    environment_folders::check_change_dir(&environment.execution.change_dir.get()?)?;
     for (key, list) in [
         ("extra_setup_commands", &lists.extra_setup),
         ("commands_pre", &lists.pre),
@@ -260,11 +262,16 @@ impl Preconditions<'_> {
     /// Whether another environment may run first and create a path that this one names.
     fn may_follow_others(&self, environment: &Environment) -> bool {
         let is_first = || self.plan.runs().is_ok_and(|names| names.first() == Some(&environment.name));
-        !environment.depends.is_empty() || !is_first()
+        !environment.relations.depends.is_empty() || !is_first()
     }
 
     fn conditions<'v>(&self, environment: &Environment, variables: &'v EnvVariables) -> InstallConditions<'v> {
-        InstallConditions::new(&environment.installation, &environment.env_dir, variables, RecordForm::Tox)
+        InstallConditions::new(
+            &environment.contents.installation,
+            &environment.folders.env_dir,
+            variables,
+            RecordForm::Tox,
+        )
     }
 }
 

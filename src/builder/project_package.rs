@@ -19,7 +19,7 @@ use crate::digest::sha256;
 use crate::env_error::EnvError;
 use crate::error::ConfigError;
 use crate::event::EnvPhase;
-use crate::execute::session::CommandSession;
+use crate::execute::session::{AllowedPrograms, CommandSession};
 use crate::model::runtime::ProjectPackage;
 use crate::runtime::packing::{PackRequest, PackageDelivery, PackageForm};
 use crate::runtime::{RUNTIMES, RuntimeLocation};
@@ -57,15 +57,15 @@ impl EnvBuilder {
         let options = &self.run.options;
         let parts = std::mem::take(&mut created.languages);
         let result = self.packer(&parts, package).and_then(|(part, form)| {
-            if options.skip_package_install || options.skip_environment_install {
+            if options.skip.skip_package_install || options.skip.skip_environment_install {
                 self.warning("skip building and installing the package");
                 return Ok(());
             }
-            let files = match &options.install_package {
+            let files = match &options.package.install_package {
                 Some(path) => vec![self.given(path, form)?],
                 None => self.built(part, form, &created.session, packages)?,
             };
-            if !options.package_only {
+            if !options.package.package_only {
                 self.deliver(part, &files, created)?;
             }
             if let Some(journal) = &self.journal {
@@ -146,18 +146,21 @@ impl EnvBuilder {
         fs_err::create_dir_all(&build_folder)?;
         let waiting = || self.warning(format!("waiting for another process that uses {}", build_folder.display()));
         let _lock = EnvLock::acquire(&build_folder, self.interrupt(), waiting)?;
-        if self.environment.recreate {
+        if self.environment.creation.recreate {
             crate::builder::folders::ensure_empty(&build_folder)?;
         }
         let results = build_folder.join("results");
         crate::builder::folders::ensure_empty(&results)?;
-        let folder = self.environment.env_dir.join(part.runtime.name());
+        let folder = self.environment.folders.env_dir.join(part.runtime.name());
         let location: RuntimeLocation<'_> = self.location(part, &folder, session);
         let request = PackRequest { location, build_folder: &build_folder, results: &results };
         let steps = part.runtime.pack(&request).map_err(|text| {
             self.wrong(part, &format!("`package = {}` of {} cannot be built: {text}", form.word, self.environment.name))
         })?;
-        let mut session = CommandSession { allow: vec!["*".to_owned()], ..session.clone() };
+        let mut session = CommandSession {
+            programs: AllowedPrograms { allow: vec!["*".to_owned()], ..session.clone().programs },
+            ..session.clone()
+        };
         let runtime_variables = part.runtime.runtime_variables(&location);
         self.add_variables(&mut session, runtime_variables)?;
         for step in &steps {
@@ -211,7 +214,10 @@ impl EnvBuilder {
         session: &CommandSession,
     ) -> Result<(), EnvError> {
         fs_err::create_dir_all(folder)?;
-        let mut session = CommandSession { allow: vec!["*".to_owned()], ..session.clone() };
+        let mut session = CommandSession {
+            programs: AllowedPrograms { allow: vec!["*".to_owned()], ..session.clone().programs },
+            ..session.clone()
+        };
         let location = self.location(part, folder, &session);
         let (delivery, runtime_variables) =
             (part.runtime.deliver(&location, files), part.runtime.runtime_variables(&location));

@@ -25,7 +25,7 @@ pub fn provide(
     arguments: &[String],
     shown: DisplayedCommand,
 ) -> Result<i32, EnvError> {
-    let reporter: Arc<dyn Reporter> = Arc::new(ProgramReporter(Arc::clone(&run.reporter)));
+    let reporter: Arc<dyn Reporter> = Arc::new(ProgramReporter(Arc::clone(&run.output.reporter)));
     let env = EnvBuilder::new(Arc::clone(run), Arc::new(environment), reporter);
     let created = env.prepare(&mut ProvisionRequirements)?;
     let python = created.python()?;
@@ -50,7 +50,7 @@ pub fn safe_path(version: &PythonVersion) -> &'static str {
 
 /// Creates `environment`, installs its `deps`, and returns its Python.
 pub fn prepare(run: &Arc<RunContext>, environment: Environment) -> Result<PathBuf, EnvError> {
-    let reporter: Arc<dyn Reporter> = Arc::new(ProgramReporter(Arc::clone(&run.reporter)));
+    let reporter: Arc<dyn Reporter> = Arc::new(ProgramReporter(Arc::clone(&run.output.reporter)));
     let env = EnvBuilder::new(Arc::clone(run), Arc::new(environment), reporter);
     let created = env.prepare(&mut ProvisionRequirements)?;
     Ok(created.python()?.layout.python.clone())
@@ -61,7 +61,7 @@ struct ProvisionRequirements;
 
 impl EnvContents for ProvisionRequirements {
     fn install(&mut self, env: &EnvBuilder, created: &mut CreatedEnv) -> Result<(), EnvError> {
-        let deps = env.environment.dependencies.deps.get()?;
+        let deps = env.environment.contents.dependencies.deps.get()?;
         Installing::new(env, created).ensure(section::RUN, "deps", |conditions, old| conditions.deps(&deps, &[], old))
     }
 

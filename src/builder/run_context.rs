@@ -44,18 +44,23 @@ pub struct RunContext {
     pub grouping: ProcessGrouping,
     /// Only with `--result-json`.
     pub journal: Option<Journal>,
-    pub reporter: Arc<dyn Reporter>,
-    pub groups: LogGroups,
-    /// Receive every event, whether its output is held back or not.
-    pub observers: Observers,
-    /// How long each environment spent in each phase.
-    pub phases: PhaseTimes,
+    pub output: RunOutput,
     /// Guards [`RunContext::create_work_directory`].
     pub laid_out: Once,
     /// Keys of what uv has installed in this run: installing the same again needs no index.
     pub looked_up: Mutex<HashSet<String>>,
     /// Guards [`RunContext::uv`].
     pub uv: OnceLock<Result<PathBuf, String>>,
+}
+
+/// The receivers of a run's events.
+pub struct RunOutput {
+    pub reporter: Arc<dyn Reporter>,
+    pub groups: LogGroups,
+    /// Receive every event, whether its output is held back or not.
+    pub observers: Observers,
+    /// How long each environment spent in each phase.
+    pub phases: PhaseTimes,
 }
 
 impl RunContext {
@@ -115,8 +120,8 @@ impl RunContext {
 
     /// The environment enters another phase.
     pub(super) fn enter(&self, environment: &str, phase: EnvPhase) {
-        self.phases.enter(environment, phase);
-        self.reporter.event(RunEvent::Phase { environment: environment.to_owned(), phase });
+        self.output.phases.enter(environment, phase);
+        self.output.reporter.event(RunEvent::Phase { environment: environment.to_owned(), phase });
     }
 
     /// Removes the `.venv` redirect to an environment that is about to be rebuilt.

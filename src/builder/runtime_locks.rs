@@ -110,7 +110,7 @@ impl EnvBuilder {
         }
         let own = ["TOX_ENV_NAME", "TOX_ENV_DIR", "VIRTUAL_ENV"].map(std::ffi::OsStr::new);
         let variables: Vec<_> = session.variables.iter().filter(|(name, _)| !own.contains(name)).collect();
-        let env_dir = self.environment.env_dir.display().to_string();
+        let env_dir = self.environment.folders.env_dir.display().to_string();
         question.push_str(&format!("{variables:?}").replace(&env_dir, "<environment>"));
         Ok(Some(question))
     }
@@ -174,7 +174,7 @@ impl EnvBuilder {
     ) -> Result<(), EnvError> {
         let programs = part.program_folder().map(Path::to_owned);
         let mut session = self.session(programs.into_iter().collect())?;
-        session.allow = vec!["*".to_owned()];
+        session.programs.allow = vec!["*".to_owned()];
         let folder = self.lock_folder(part);
         let Some(locking) = self.locking(part, &session, upgrade)? else { return Ok(()) };
         let in_place = locking.results.iter().filter(|file| file.made == file.kept);

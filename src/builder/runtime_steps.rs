@@ -129,7 +129,7 @@ impl EnvBuilder {
         let location = match cause.strip_suffix("_deps") {
             Some(name) if name == part.runtime.name() => part.requirement.dependencies_place.as_deref(),
             _ if matches!(work, StepPurpose::Build | StepPurpose::Deliver) => {
-                self.environment.package_of_runtime.as_ref()?.place.as_deref()
+                self.environment.package.package_of_runtime.as_ref()?.place.as_deref()
             }
             _ => None,
         };

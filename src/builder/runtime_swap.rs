@@ -37,11 +37,11 @@ pub(super) fn package_name(language: &str) -> String {
 impl EnvBuilder {
     /// The folder for files being installed.
     pub(super) fn unfinished_folder(&self, part: &RuntimeInstallation) -> PathBuf {
-        self.environment.env_dir.join(format!("{UNFINISHED}-{}", part.runtime.name()))
+        self.environment.folders.env_dir.join(format!("{UNFINISHED}-{}", part.runtime.name()))
     }
 
     fn previous_folder(&self, name: &str) -> PathBuf {
-        self.environment.env_dir.join(format!("{PREVIOUS}-{name}"))
+        self.environment.folders.env_dir.join(format!("{PREVIOUS}-{name}"))
     }
 
     /// Repairs the state left by a run that was killed between removing the old files and recording the new ones.
@@ -86,7 +86,7 @@ impl EnvBuilder {
     /// Drops the old files once the record describes the new ones, unless the project's package must be installed as
     /// well.
     pub(super) fn settle_runtime(&self, part: &RuntimeInstallation) -> Result<()> {
-        if self.environment.package_of_runtime.is_none() {
+        if self.environment.package.package_of_runtime.is_none() {
             self.discard(part.runtime.name(), &self.previous_folder(part.runtime.name()))?;
         }
         Ok(())
@@ -116,7 +116,7 @@ impl EnvBuilder {
     /// Restores the old files; nothing is recorded of them then.
     fn restore(&self, name: &'static str, stamp: &mut Stamp) -> Result<()> {
         forget(stamp, name)?;
-        let folder = self.environment.env_dir.join(name);
+        let folder = self.environment.folders.env_dir.join(name);
         self.discard(name, &folder)?;
         Ok(fs_err::rename(self.previous_folder(name), folder)?)
     }
@@ -126,7 +126,7 @@ impl EnvBuilder {
         if !folder.is_dir() {
             return Ok(());
         }
-        let unfinished = self.environment.env_dir.join(format!("{UNFINISHED}-{name}"));
+        let unfinished = self.environment.folders.env_dir.join(format!("{UNFINISHED}-{name}"));
         remove(&unfinished)?;
         fs_err::rename(folder, &unfinished)?;
         remove(&unfinished)

@@ -12,7 +12,7 @@ use crate::did_you_mean::closest;
 use crate::env_error::EnvError;
 use crate::error::ConfigError;
 use crate::event::EnvPhase;
-use crate::execute::session::CommandSession;
+use crate::execute::session::{AllowedPrograms, CommandSession};
 use crate::model::Environment;
 use crate::model::runtime::{DEFAULT, RuntimeRequirement, RuntimeVersionRequirement};
 use crate::runtime::programs::{FoundProgram, OtherVersions, ProgramSearch};
@@ -83,7 +83,7 @@ impl EnvBuilder {
 
     /// The working folder of the environment's commands if it has a manifest of the runtime, else the project's root.
     fn manifest_folder(&self, runtime: &dyn Runtime) -> Result<PathBuf, EnvError> {
-        let change_dir = self.environment.change_dir.get()?;
+        let change_dir = self.environment.execution.change_dir.get()?;
         let has_manifest = runtime.manifests().iter().any(|name| has(&change_dir, name));
         Ok(if has_manifest { change_dir } else { self.run.project.root.clone() })
     }
@@ -152,7 +152,7 @@ impl EnvBuilder {
         }
         let name = &self.environment.name;
         let text = format!("could not find the runtime {} of {name}{}", part.shown(version), found_versions(others));
-        if self.environment.skip_missing_interpreters {
+        if self.environment.python.skip_missing_interpreters {
             return EnvError::Skip(text);
         }
         let error = ConfigError::fail(text).hint(part.runtime.remedy());
@@ -164,7 +164,7 @@ impl EnvBuilder {
 
     /// Links the programs into the environment, so that they are found before others on PATH.
     pub fn link_runtimes(&self, parts: &[RuntimeInstallation]) -> Result<(), EnvError> {
-        let bin = self.environment.env_dir.join("bin");
+        let bin = self.environment.folders.env_dir.join("bin");
         for part in parts {
             let Some(program) = &part.program else { continue };
             fs_err::create_dir_all(&bin)?;
@@ -188,7 +188,7 @@ impl EnvBuilder {
         let parts = std::mem::take(&mut created.languages);
         for part in &parts {
             self.repair(part, &mut created.stamp)?;
-            if !self.run.options.skip_environment_install {
+            if !self.run.options.skip.skip_environment_install {
                 self.install_runtime(part, created)?;
             }
             let folder = self.folder_of(part);
@@ -253,7 +253,10 @@ impl EnvBuilder {
         self.run.enter(environment, EnvPhase::Install);
         fs_err::create_dir_all(folder)?;
         // Computed before the files exist: the installer itself does not need them.
-        let mut session = CommandSession { allow: vec!["*".to_owned()], ..session.clone() };
+        let mut session = CommandSession {
+            programs: AllowedPrograms { allow: vec!["*".to_owned()], ..session.clone().programs },
+            ..session.clone()
+        };
         let runtime_variables = part.runtime.runtime_variables(&self.location(part, folder, &session));
         self.add_variables(&mut session, runtime_variables)?;
         write_files(folder, &contents.files)?;
@@ -278,7 +281,7 @@ impl EnvBuilder {
     }
 
     pub(super) fn folder_of(&self, part: &RuntimeInstallation) -> PathBuf {
-        self.environment.env_dir.join(part.runtime.name())
+        self.environment.folders.env_dir.join(part.runtime.name())
     }
 
     pub(super) fn location<'a>(
@@ -288,7 +291,7 @@ impl EnvBuilder {
         session: &'a CommandSession,
     ) -> RuntimeLocation<'a> {
         RuntimeLocation {
-            env_dir: &self.environment.env_dir,
+            env_dir: &self.environment.folders.env_dir,
             folder,
             root: &self.run.project.root,
             project: &part.project,
@@ -312,7 +315,11 @@ impl EnvBuilder {
                 session.variables.set(name, value);
             }
         }
-        for path in runtime_variables.paths.into_iter().filter(|path| !session.paths.contains(path)).collect::<Vec<_>>()
+        for path in runtime_variables
+            .paths
+            .into_iter()
+            .filter(|path| !session.programs.paths.contains(path))
+            .collect::<Vec<_>>()
         {
             session.add_path(path);
         }
@@ -356,7 +363,7 @@ impl RuntimeInstallation {
 }
 
 pub(super) fn check(environment: &Environment) -> Result<(), EnvError> {
-    if !environment.has_python() && !environment.dependencies.deps.get()?.text.trim().is_empty() {
+    if !environment.has_python() && !environment.contents.dependencies.deps.get()?.text.trim().is_empty() {
         let text = format!("`deps` of {} are Python's, and its `runtime` has no Python", environment.name);
         let hint = format!("add `{DEFAULT}` to `runtime`, or use the runtime's own key, such as `node_deps`");
         return Err(ConfigError::fail(text).hint(hint).into());

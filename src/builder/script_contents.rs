@@ -20,7 +20,7 @@ pub fn install(
     let root = &env.run.project.root;
     let metadata = script_metadata(root, script)?;
     metadata.check_interpreter(&created.python()?.interpreter.version).map_err(about_script)?;
-    if env.run.options.skip_environment_install {
+    if env.run.options.skip.skip_environment_install {
         env.warning("skip installing dependencies");
         return Ok(());
     }

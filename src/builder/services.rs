@@ -159,7 +159,7 @@ impl ServiceGroup {
         let options = HoldOptions {
             state_dir: run.project.work_dir.join(STATE_FOLDER),
             variables: run.host.clone(),
-            reporter: Arc::clone(&run.reporter),
+            reporter: Arc::clone(&run.output.reporter),
             interrupt: run.interrupt.clone(),
             show_output: run.verbosity > 2,
             change: false,
@@ -207,10 +207,10 @@ pub fn build_side_by_side(env_runs: &EnvRuns<'_>, names: &[String]) -> Result<Ve
 }
 
 pub fn build_quietly(env_runs: &EnvRuns<'_>, name: &str) -> Result<ReadyEnv, EnvError> {
-    let live = Arc::clone(&env_runs.run.reporter);
+    let live = Arc::clone(&env_runs.run.output.reporter);
     let Some(layout) = &env_runs.layout else { return built_or_reported(env_runs, name, live) };
     let held = Arc::new(Buffered::new(layout.clone(), Arc::clone(&live)));
-    let reporter = observed(Arc::clone(&held) as Arc<dyn Reporter>, &env_runs.run.observers);
+    let reporter = observed(Arc::clone(&held) as Arc<dyn Reporter>, &env_runs.run.output.observers);
     let result = built_or_reported(env_runs, name, reporter);
     match &result {
         // The service's own commands report later, when this output is no longer of interest.

@@ -29,8 +29,8 @@ pub fn install(env: &EnvBuilder, created: &mut CreatedEnv, uv: &UvSettings) -> R
 }
 
 fn install_locked(env: &EnvBuilder, created: &mut CreatedEnv, uv: &UvSettings, sync: &UvSync) -> Result<(), EnvError> {
-    let other_package = env.run.options.install_package.as_ref();
-    if !env.run.options.skip_uv_sync {
+    let other_package = env.run.options.package.install_package.as_ref();
+    if !env.run.options.skip.skip_uv_sync {
         synchronize(env, created, uv, sync)?;
     }
     let Some(package) = other_package else { return Ok(()) };
@@ -41,12 +41,12 @@ fn install_locked(env: &EnvBuilder, created: &mut CreatedEnv, uv: &UvSettings, s
 
 /// Has uv bring the environment in line with the lock file.
 fn synchronize(env: &EnvBuilder, created: &CreatedEnv, uv: &UvSettings, sync: &UvSync) -> Result<(), EnvError> {
-    let python = uv_sync::python_request(&env.environment.base_python, &created.python()?.interpreter);
+    let python = uv_sync::python_request(&env.environment.python.base_python, &created.python()?.interpreter);
     let around = uv_sync::UvSyncConditions {
         root: &env.run.project.root,
         variables: &created.session.variables,
-        recreate: env.environment.recreate,
-        other_package: env.run.options.install_package.is_some(),
+        recreate: env.environment.creation.recreate,
+        other_package: env.run.options.package.install_package.is_some(),
         verbosity: env.run.verbosity,
         python: &python,
     };
@@ -72,7 +72,7 @@ fn synchronize(env: &EnvBuilder, created: &CreatedEnv, uv: &UvSettings, sync: &U
 
 fn install_project(env: &EnvBuilder, created: &mut CreatedEnv, project: &UvProject) -> Result<(), EnvError> {
     let options = &env.run.options;
-    if options.skip_package_install || options.skip_environment_install {
+    if options.skip.skip_package_install || options.skip.skip_environment_install {
         env.warning("skip building and installing the package");
         return Ok(());
     }
@@ -80,7 +80,7 @@ fn install_project(env: &EnvBuilder, created: &mut CreatedEnv, project: &UvProje
         layer::name_package(env, &mut created.session);
         return Ok(());
     }
-    if !options.package_only {
+    if !options.package.package_only {
         let mut request = uv_sync::project(project);
         if locked_contents::applies(env) {
             request.arguments.insert(0, "--no-deps".to_owned());

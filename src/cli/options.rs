@@ -51,39 +51,76 @@ pub enum Parallelism {
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunOptions {
     pub recreate: bool,
-    pub no_recreate_package: bool,
-    pub skip_missing_interpreters: SkipMissing,
-    pub no_test: bool,
-    pub package_only: bool,
-    /// `--installpkg`, absolute.
-    pub install_package: Option<PathBuf>,
+    pub package: PackageOptions,
+    pub interpreters: InterpreterOptions,
+    pub skip: SkippedSteps,
     pub fail_fast: bool,
     /// Build later environments while commands of earlier ones run (off with `--no-prepare-ahead`).
     pub prepare_ahead: bool,
-    pub develop: bool,
     /// `--locked`.
     pub locked: bool,
+    /// `--no-capture`.
+    pub no_capture: bool,
+    pub results: ResultFiles,
+    /// `None`: do not set PYTHONHASHSEED (`--hashseed notset`).
+    pub hash_seed: Option<u32>,
+    pub list_dependencies: bool,
+    pub parallel: ParallelOptions,
+    pub legacy: LegacyOptions,
+    pub provision: ProvisionOptions,
+}
+
+/// How the project's package is built and installed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PackageOptions {
+    pub no_recreate_package: bool,
+    pub package_only: bool,
+    /// `--installpkg`, absolute.
+    pub install_package: Option<PathBuf>,
+    pub develop: bool,
+}
+
+/// The steps of a run that are left out.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SkippedSteps {
+    pub no_test: bool,
     pub skip_package_install: bool,
     pub skip_environment_install: bool,
     /// `--skip-uv-sync` of tox-uv.
     pub skip_uv_sync: bool,
-    /// `--no-capture`.
-    pub no_capture: bool,
+}
+
+/// The files that a run writes its results to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ResultFiles {
     pub result_json: Option<PathBuf>,
     /// `--junit-xml`.
     pub junit_xml: Option<PathBuf>,
-    /// `None`: do not set PYTHONHASHSEED (`--hashseed notset`).
-    pub hash_seed: Option<u32>,
+}
+
+/// Which interpreters and runtimes a run uses.
+#[derive(Debug, Clone, PartialEq)]
+pub struct InterpreterOptions {
+    pub skip_missing_interpreters: SkipMissing,
     /// `--discover`: interpreters to try first.
     pub discover: Vec<String>,
-    pub list_dependencies: bool,
     /// `--install-python`: let uv install a Python interpreter if none matches.
     pub install_python: bool,
     /// `--install-runtime`: download runtimes that are not installed.
     pub install_runtime: bool,
+}
+
+/// How many environments run at a time, and how they are shown.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ParallelOptions {
     pub parallelism: Parallelism,
     pub parallel_live: bool,
     pub parallel_no_spinner: bool,
+}
+
+/// Options of the legacy command.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LegacyOptions {
     /// `--pre` of the legacy command.
     pub pip_pre: bool,
     /// `--force-dep` of the legacy command.
@@ -92,6 +129,11 @@ pub struct RunOptions {
     pub site_packages: bool,
     /// `--alwayscopy` of the legacy command.
     pub always_copy: bool,
+}
+
+/// Whether the programs of `requires` may be installed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProvisionOptions {
     /// `--no-provision`: `None` not given; `Some("")` given without a file.
     pub no_provision: Option<String>,
     pub no_recreate_provision: bool,
@@ -101,35 +143,43 @@ impl Default for RunOptions {
     fn default() -> Self {
         Self {
             recreate: false,
-            no_recreate_package: false,
-            skip_missing_interpreters: SkipMissing::Configured,
-            no_test: false,
-            package_only: false,
-            install_package: None,
+            package: PackageOptions {
+                no_recreate_package: false,
+                package_only: false,
+                install_package: None,
+                develop: false,
+            },
+            interpreters: InterpreterOptions {
+                skip_missing_interpreters: SkipMissing::Configured,
+                discover: Vec::new(),
+                install_python: false,
+                install_runtime: false,
+            },
+            skip: SkippedSteps {
+                no_test: false,
+                skip_package_install: false,
+                skip_environment_install: false,
+                skip_uv_sync: false,
+            },
             fail_fast: false,
             prepare_ahead: false,
-            develop: false,
             locked: false,
-            skip_package_install: false,
-            skip_environment_install: false,
-            skip_uv_sync: false,
             no_capture: false,
-            result_json: None,
-            junit_xml: None,
+            results: ResultFiles { result_json: None, junit_xml: None },
             hash_seed: None,
-            discover: Vec::new(),
             list_dependencies: false,
-            install_python: false,
-            install_runtime: false,
-            parallelism: Parallelism::Limit(0),
-            parallel_live: false,
-            parallel_no_spinner: false,
-            pip_pre: false,
-            force_dependencies: Vec::new(),
-            site_packages: false,
-            always_copy: false,
-            no_provision: None,
-            no_recreate_provision: false,
+            parallel: ParallelOptions {
+                parallelism: Parallelism::Limit(0),
+                parallel_live: false,
+                parallel_no_spinner: false,
+            },
+            legacy: LegacyOptions {
+                pip_pre: false,
+                force_dependencies: Vec::new(),
+                site_packages: false,
+                always_copy: false,
+            },
+            provision: ProvisionOptions { no_provision: None, no_recreate_provision: false },
         }
     }
 }
@@ -302,10 +352,37 @@ pub struct PackagedService {
 pub struct Options {
     /// Never `legacy`, which is already resolved to another verb.
     pub verb: Verb,
+    pub invocation: Invocation,
+    pub output: OutputOptions,
+    pub project: ProjectOptions,
+    pub selection: Selection,
+    pub run: RunOptions,
+    pub config: ConfigOptions,
+    pub list: ListOptions,
+    pub services: ServiceOptions,
+    pub locks: LockOptions,
+    pub ship: ShipOptions,
+    pub generate: GenerateOptions,
+    pub process: ProcessContext,
+}
+
+/// The command line as typed.
+#[derive(Debug, Clone)]
+pub struct Invocation {
     /// The name the program was called by (`envo`, or `tox` through a link), for usage and messages.
     pub program: String,
     /// The arguments as typed, without the program.
     pub arguments: Vec<String>,
+    /// Unknown arguments. They are an error, but only at the point where tox reports it: a tox with more plugins, which
+    /// `requires` can request, may accept them.
+    pub unknown_arguments: Vec<String>,
+    /// The arguments after `--`.
+    pub positional: Option<Vec<String>>,
+}
+
+/// How output looks.
+#[derive(Debug, Clone)]
+pub struct OutputOptions {
     /// The format of standard output.
     pub report: ReportFormat,
     /// 0 critical, 1 error, 2 warning (the default), 3 info, 4 debug, 5 everything.
@@ -313,6 +390,11 @@ pub struct Options {
     pub colored: bool,
     /// colorama's name of the colour for the commands' standard error (`RED`).
     pub stderr_color: String,
+}
+
+/// Which configuration is read, and what is changed in it.
+#[derive(Debug, Clone)]
+pub struct ProjectOptions {
     /// `-c`, as typed.
     pub config_file: Option<PathBuf>,
     pub work_dir: Option<PathBuf>,
@@ -322,13 +404,11 @@ pub struct Options {
     /// Services of packages that the configuration depends on; not from the command line.
     pub packaged: Vec<PackagedService>,
     pub default_runner: Option<String>,
-    pub selection: Selection,
-    pub run: RunOptions,
-    pub config: ConfigOptions,
-    pub list: ListOptions,
-    pub services: ServiceOptions,
-    pub locks: LockOptions,
-    pub ship: ShipOptions,
+}
+
+/// Options of the commands that create a file, an environment or a text.
+#[derive(Debug, Clone)]
+pub struct GenerateOptions {
     /// The path of `devenv`, absolute.
     pub devenv_path: PathBuf,
     pub schema: SchemaOptions,
@@ -339,15 +419,4 @@ pub struct Options {
     pub quickstart_root: PathBuf,
     /// The shell of `completion`: one of `bash`, `zsh`, `fish` and `powershell`.
     pub shell: String,
-    /// Unknown arguments. They are an error, but only at the point where tox reports it: a tox with more plugins, which
-    /// `requires` can request, may accept them.
-    pub unknown_arguments: Vec<String>,
-    /// The arguments after `--`.
-    pub positional: Option<Vec<String>>,
-    /// The folder the program was started in.
-    pub current_dir: PathBuf,
-    /// The variables the program was started with.
-    pub variables: EnvVariables,
-    /// Whether standard output is a terminal.
-    pub stdout_is_terminal: bool,
 }

@@ -25,8 +25,11 @@ use super::options::{
 };
 use super::user_file::UserFile;
 use super::{ResolvedOptions, UsageError, unknown};
+use crate::cli::options::{
+    GenerateOptions, InterpreterOptions, Invocation, LegacyOptions, OutputOptions, PackageOptions, ParallelOptions,
+    ProjectOptions, ProvisionOptions, ResultFiles, SkippedSteps,
+};
 use crate::factor::expand_environments;
-use crate::model::EnvVariables;
 use crate::model::pep508::Requirement;
 use crate::os_text;
 
@@ -57,19 +60,31 @@ pub fn resolve(typed: TypedArguments<'_>, surroundings: ProcessContext) -> Resul
     let verbosity = resolver.verbosity();
     let mut options = Options {
         verb: Verb::Run,
-        program: typed.program.to_owned(),
-        arguments: typed.words.to_vec(),
-        verbosity,
-        colored: resolver
-            .choice("colored", &["yes", "no"])
-            .map_or_else(|| default_color(&surroundings), |c| c == "yes"),
-        stderr_color: resolver.choice("stderr_color", &COLORS).unwrap_or_else(|| "RED".to_owned()),
-        config_file: resolver.path("config_file", &OPTIONAL_PATH),
-        work_dir: resolver.path("work_dir", &OPTIONAL_PATH),
-        root_dir: resolver.path("root_dir", &OPTIONAL_PATH),
-        overrides: resolver.overrides()?,
-        packaged: Vec::new(),
-        default_runner: resolver.choice("default_runner", &RUNNERS),
+        invocation: Invocation {
+            program: typed.program.to_owned(),
+            arguments: typed.words.to_vec(),
+            unknown_arguments: Vec::new(),
+            positional: None,
+        },
+        output: OutputOptions {
+            verbosity,
+            colored: resolver
+                .choice("colored", &["yes", "no"])
+                .map_or_else(|| default_color(&surroundings), |c| c == "yes"),
+            stderr_color: resolver.choice("stderr_color", &COLORS).unwrap_or_else(|| "RED".to_owned()),
+            report: match resolver.choice("report", &REPORTS).as_deref() {
+                Some("json") => ReportFormat::Json,
+                _ => ReportFormat::Human,
+            },
+        },
+        project: ProjectOptions {
+            config_file: resolver.path("config_file", &OPTIONAL_PATH),
+            work_dir: resolver.path("work_dir", &OPTIONAL_PATH),
+            root_dir: resolver.path("root_dir", &OPTIONAL_PATH),
+            overrides: resolver.overrides()?,
+            packaged: Vec::new(),
+            default_runner: resolver.choice("default_runner", &RUNNERS),
+        },
         selection: resolver.selection(),
         run,
         config: resolver.config_options(),
@@ -81,36 +96,29 @@ pub fn resolve(typed: TypedArguments<'_>, surroundings: ProcessContext) -> Resul
         services: resolver.service_options()?,
         locks: resolver.lock_options(),
         ship: resolver.ship_options()?,
-        devenv_path: PathBuf::new(),
-        schema: SchemaOptions { strict: resolver.flag("strict", false), all_keys: resolver.is_typed("all_keys") },
-        quickstart_root: resolver.quickstart_root(),
-        depends_format: resolver.choice("depends_format", &DEPENDS_FORMATS).unwrap_or_default(),
-        import: ImportOptions {
-            words: resolver.all_typed("import_words"),
-            write: resolver.flag("import_write", false),
+        generate: GenerateOptions {
+            devenv_path: PathBuf::new(),
+            schema: SchemaOptions { strict: resolver.flag("strict", false), all_keys: resolver.is_typed("all_keys") },
+            quickstart_root: resolver.quickstart_root(),
+            depends_format: resolver.choice("depends_format", &DEPENDS_FORMATS).unwrap_or_default(),
+            import: ImportOptions {
+                words: resolver.all_typed("import_words"),
+                write: resolver.flag("import_write", false),
+            },
+            shell: resolver.choice("shell", &SHELLS).unwrap_or_default(),
         },
-        report: match resolver.choice("report", &REPORTS).as_deref() {
-            Some("json") => ReportFormat::Json,
-            _ => ReportFormat::Human,
-        },
-        shell: resolver.choice("shell", &SHELLS).unwrap_or_default(),
-        unknown_arguments: Vec::new(),
-        positional: None,
-        current_dir: PathBuf::new(),
-        variables: EnvVariables::default(),
-        stdout_is_terminal: surroundings.stdout_is_terminal,
+        process: ProcessContext::default(),
     };
     resolver.integer("exit_and_dump_after")?;
-    if options.run.no_capture && options.run.result_json.is_some() {
+    if options.run.no_capture && options.run.results.result_json.is_some() {
         return Err(UsageError::about("-i/--no-capture", "not allowed with argument --result-json"));
     }
     resolver.settle_verb(&mut options);
     let notices = resolver.defaults.into_notices();
     let unknown = (!typed.unknown.is_empty()).then(|| unknown::error(&typed.unknown, typed.word, typed.definition));
-    options.unknown_arguments = typed.unknown;
-    options.positional = typed.positional;
-    options.current_dir = surroundings.current_dir;
-    options.variables = surroundings.variables;
+    options.invocation.unknown_arguments = typed.unknown;
+    options.invocation.positional = typed.positional;
+    options.process = surroundings;
     Ok(ResolvedOptions { options, notices, unknown })
 }
 
@@ -282,35 +290,49 @@ impl OptionsResolver<'_> {
         let list_dependencies = !self.is_typed("no_list_dependencies") && self.flag("list_dependencies", in_ci);
         Ok(RunOptions {
             recreate: self.flag("recreate", false),
-            no_recreate_package: self.flag("no_recreate_pkg", false),
-            skip_missing_interpreters: self.skip_missing_interpreters()?,
-            no_test: self.flag("no_test", false),
-            package_only: self.flag("package_only", false),
-            install_package: self.install_package()?,
+            interpreters: InterpreterOptions {
+                skip_missing_interpreters: self.skip_missing_interpreters()?,
+                discover: self.texts("discover"),
+                install_python: self.flag("install_python", false),
+                install_runtime: self.flag("install_runtime", false),
+            },
+            package: PackageOptions {
+                no_recreate_package: self.flag("no_recreate_pkg", false),
+                package_only: self.flag("package_only", false),
+                install_package: self.install_package()?,
+                develop: self.flag("develop", false),
+            },
+            skip: SkippedSteps {
+                no_test: self.flag("no_test", false),
+                skip_package_install: self.flag("skip_pkg_install", false),
+                skip_environment_install: self.flag("skip_env_install", false),
+                skip_uv_sync: self.flag("skip_uv_sync", false),
+            },
             fail_fast: self.flag("fail_fast", false),
             prepare_ahead: !self.flag("no_prepare_ahead", false),
-            develop: self.flag("develop", false),
             locked: self.flag("locked", false),
-            skip_package_install: self.flag("skip_pkg_install", false),
-            skip_environment_install: self.flag("skip_env_install", false),
-            skip_uv_sync: self.flag("skip_uv_sync", false),
             no_capture: self.flag("no_capture", false),
-            result_json: self.path("result_json", &PATH),
-            junit_xml: self.path("junit_xml", &PATH),
+            results: ResultFiles {
+                result_json: self.path("result_json", &PATH),
+                junit_xml: self.path("junit_xml", &PATH),
+            },
             hash_seed: self.hash_seed()?,
-            discover: self.texts("discover"),
             list_dependencies,
-            install_python: self.flag("install_python", false),
-            install_runtime: self.flag("install_runtime", false),
-            parallelism: self.parallelism()?,
-            parallel_live: self.flag("parallel_live", false),
-            parallel_no_spinner: self.flag("parallel_no_spinner", in_ci),
-            pip_pre: self.flag("pre", false),
-            force_dependencies: self.force_dependencies()?,
-            site_packages: self.flag("site_packages", false),
-            always_copy: self.flag("always_copy", false),
-            no_provision: self.no_provision(),
-            no_recreate_provision: self.flag("no_recreate_provision", false),
+            parallel: ParallelOptions {
+                parallelism: self.parallelism()?,
+                parallel_live: self.flag("parallel_live", false),
+                parallel_no_spinner: self.flag("parallel_no_spinner", in_ci),
+            },
+            legacy: LegacyOptions {
+                pip_pre: self.flag("pre", false),
+                force_dependencies: self.force_dependencies()?,
+                site_packages: self.flag("site_packages", false),
+                always_copy: self.flag("always_copy", false),
+            },
+            provision: ProvisionOptions {
+                no_provision: self.no_provision(),
+                no_recreate_provision: self.flag("no_recreate_provision", false),
+            },
         })
     }
 
@@ -474,13 +496,14 @@ impl OptionsResolver<'_> {
         };
         match options.verb {
             Verb::Exec => {
-                options.run.skip_package_install = true;
+                options.run.skip.skip_package_install = true;
                 options.run.no_capture = true;
             }
             Verb::Devenv => self.settle_devenv(options),
             Verb::Pack => {
                 let run = &mut options.run;
-                (run.locked, run.no_test, run.skip_missing_interpreters) = (true, true, SkipMissing::No);
+                (run.locked, run.skip.no_test, run.interpreters.skip_missing_interpreters) =
+                    (true, true, SkipMissing::No);
             }
             _ => {}
         }
@@ -493,7 +516,7 @@ impl OptionsResolver<'_> {
         options.config.show_core = show_config && options.selection.environments == EnvironmentChoice::Default;
         if list || all {
             options.list = ListOptions {
-                no_description: i64::from(options.verbosity) <= DEFAULT_VERBOSITY,
+                no_description: i64::from(options.output.verbosity) <= DEFAULT_VERBOSITY,
                 default_only: !all,
                 no_fallback: true,
             };
@@ -508,23 +531,23 @@ impl OptionsResolver<'_> {
         if self.path("devenv_path", &PATH).is_some() {
             return Verb::Devenv;
         }
-        if options.run.parallelism == Parallelism::Limit(0) { Verb::Run } else { Verb::RunParallel }
+        if options.run.parallel.parallelism == Parallelism::Limit(0) { Verb::Run } else { Verb::RunParallel }
     }
 
     fn settle_devenv(&self, options: &mut Options) {
         let path = self.path("devenv_path", &PATH).unwrap_or_else(|| PathBuf::from("venv"));
-        options.devenv_path = absolute(&self.surroundings.current_dir, &os_text::decode(path.as_os_str()));
+        options.generate.devenv_path = absolute(&self.surroundings.current_dir, &os_text::decode(path.as_os_str()));
         if options.selection.environments == EnvironmentChoice::Default {
             options.selection.environments = EnvironmentChoice::Named(vec!["py".to_owned()]);
         }
         let run = &mut options.run;
         // The interpreter must exist, and the environment is built completely.
-        run.skip_missing_interpreters = SkipMissing::No;
-        run.no_test = true;
-        run.package_only = false;
-        run.install_package = None;
+        run.interpreters.skip_missing_interpreters = SkipMissing::No;
+        run.skip.no_test = true;
+        run.package.package_only = false;
+        run.package.install_package = None;
         run.fail_fast = false;
-        run.skip_package_install = false;
+        run.skip.skip_package_install = false;
     }
 }
 

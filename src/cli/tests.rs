@@ -81,7 +81,7 @@ fn arguments_override_variables_and_lists_are_extended() {
     assert_eq!(resolved("run", &both).options.selection.environments, named(&["x", "y"]));
     let options = resolved("run -e z -x e=f --skip-env=", &both).options;
     assert_eq!(options.selection.environments, named(&["z"]));
-    assert_eq!(options.overrides, ["a=b", "c=d", "e=f"]);
+    assert_eq!(options.project.overrides, ["a=b", "c=d", "e=f"]);
     assert_eq!(options.selection.skip, "");
     let options = resolved("run -f a b -f c", &[("TOX_FACTORS", "p,q;r")]).options;
     assert_eq!(options.selection.factors, [vec!["p", "q"], vec!["r"], vec!["a", "b"], vec!["c"]]);
@@ -91,17 +91,17 @@ fn arguments_override_variables_and_lists_are_extended() {
 fn a_variable_counts_only_for_commands_with_its_option() {
     let options = resolved("list", &[("TOX_SKIP_ENV", "x"), ("TOX_NO_TEST", "1"), ("TOXENV", "a")]).options;
     assert_eq!(options.selection.skip, "x");
-    assert!(!options.run.no_test);
+    assert!(!options.run.skip.no_test);
     assert_eq!(options.selection.environments, EnvironmentChoice::Default);
 }
 
 #[test]
 fn verbosity_counts_from_its_default() {
-    assert_eq!(options("run").verbosity, 2);
-    assert_eq!(options("run -vv").verbosity, 4);
-    assert_eq!(options("-qqq").verbosity, 0);
-    assert_eq!(options("-vvvvvvvvvvvvvvvvvv").verbosity, 5);
-    assert_eq!(resolved("run", &[("TOX_VERBOSE", "5"), ("TOX_QUIET", "1")]).options.verbosity, 4);
+    assert_eq!(options("run").output.verbosity, 2);
+    assert_eq!(options("run -vv").output.verbosity, 4);
+    assert_eq!(options("-qqq").output.verbosity, 0);
+    assert_eq!(options("-vvvvvvvvvvvvvvvvvv").output.verbosity, 5);
+    assert_eq!(resolved("run", &[("TOX_VERBOSE", "5"), ("TOX_QUIET", "1")]).options.output.verbosity, 4);
     assert_eq!(problem("run -vq"), "envo run: error: argument -q/--quiet: not allowed with argument -v/--verbose");
 }
 
@@ -109,7 +109,7 @@ fn verbosity_counts_from_its_default() {
 fn invalid_variables_are_reported_and_ignored() {
     let ResolvedOptions { options, notices, .. } =
         resolved("", &[("TOX_VERBOSE", "should-be-number"), ("TOX_OVERRIDE", "x;--password=hunter2")]);
-    assert_eq!(options.verbosity, 2);
+    assert_eq!(options.output.verbosity, 2);
     let texts: Vec<&str> = notices.iter().map(|notice| notice.text.as_str()).collect();
     assert!(texts.contains(
         &"env var TOX_VERBOSE='should-be-number' cannot be transformed to <class 'int'> because \
@@ -132,9 +132,9 @@ fn the_users_file_comes_after_the_variables() {
     let ResolvedOptions { options, notices, .. } =
         resolved("p", &[("TOX_USER_CONFIG_FILE", file), ("TOX_NO_TEST", "no")]);
     assert_eq!(options.selection.environments, named(&["a", "b"]));
-    assert_eq!(options.run.parallelism, Parallelism::Limit(3));
-    assert!(!options.run.no_test);
-    assert_eq!(options.overrides, ["a=b", "c=d"]);
+    assert_eq!(options.run.parallel.parallelism, Parallelism::Limit(3));
+    assert!(!options.run.skip.no_test);
+    assert_eq!(options.project.overrides, ["a=b", "c=d"]);
     let expected = format!(
         "{file} key quiet as type <class 'int'> failed with HandledError(\"failed to load core.quiet: invalid literal \
          for int() with base 10: 'what'\")"
@@ -153,16 +153,16 @@ fn an_unreadable_users_file_is_reported() {
 
 #[test]
 fn colours_follow_the_setting_of_highest_priority() {
-    assert!(!options("run").colored);
-    assert!(options("run --colored yes").colored);
-    assert!(options_with("run", "FORCE_COLOR", "0").colored);
-    assert!(options_with("run", "TTY_COMPATIBLE", "1").colored);
-    assert!(!resolved("run", &[("NO_COLOR", "1"), ("FORCE_COLOR", "1")]).options.colored);
-    assert!(resolved("run", &[("NO_COLOR", "1"), ("TOX_COLORED", "yes")]).options.colored);
+    assert!(!options("run").output.colored);
+    assert!(options("run --colored yes").output.colored);
+    assert!(options_with("run", "FORCE_COLOR", "0").output.colored);
+    assert!(options_with("run", "TTY_COMPATIBLE", "1").output.colored);
+    assert!(!resolved("run", &[("NO_COLOR", "1"), ("FORCE_COLOR", "1")]).options.output.colored);
+    assert!(resolved("run", &[("NO_COLOR", "1"), ("TOX_COLORED", "yes")]).options.output.colored);
     let on_terminal = |variables: &[(&str, &str)]| {
         let surroundings = ProcessContext { stdout_is_terminal: true, ..surroundings(variables) };
         match parse_line("run", surroundings) {
-            Ok(ParsedCommandLine::Run(resolved)) => resolved.options.colored,
+            Ok(ParsedCommandLine::Run(resolved)) => resolved.options.output.colored,
             other => panic!("{other:?}"),
         }
     };
@@ -172,11 +172,11 @@ fn colours_follow_the_setting_of_highest_priority() {
 
 #[test]
 fn a_missing_interpreter_is_skipped_as_asked() {
-    assert_eq!(options("run").run.skip_missing_interpreters, SkipMissing::Configured);
-    assert_eq!(options("-s").run.skip_missing_interpreters, SkipMissing::Yes);
-    assert_eq!(options("-s false r").run.skip_missing_interpreters, SkipMissing::No);
+    assert_eq!(options("run").run.interpreters.skip_missing_interpreters, SkipMissing::Configured);
+    assert_eq!(options("-s").run.interpreters.skip_missing_interpreters, SkipMissing::Yes);
+    assert_eq!(options("-s false r").run.interpreters.skip_missing_interpreters, SkipMissing::No);
     assert_eq!(
-        options_with("r", "TOX_SKIP_MISSING_INTERPRETERS", "true").run.skip_missing_interpreters,
+        options_with("r", "TOX_SKIP_MISSING_INTERPRETERS", "true").run.interpreters.skip_missing_interpreters,
         SkipMissing::Yes
     );
     assert_eq!(
@@ -202,9 +202,9 @@ fn hash_seeds_are_positive_or_not_set() {
 
 #[test]
 fn parallelism_is_a_number_a_word_or_nothing() {
-    assert_eq!(options("p -p 3").run.parallelism, Parallelism::Limit(3));
-    assert_eq!(options("p -p all").run.parallelism, Parallelism::Unlimited);
-    assert!(matches!(options("p").run.parallelism, Parallelism::Limit(limit) if limit > 0));
+    assert_eq!(options("p -p 3").run.parallel.parallelism, Parallelism::Limit(3));
+    assert_eq!(options("p -p all").run.parallel.parallelism, Parallelism::Unlimited);
+    assert!(matches!(options("p").run.parallel.parallelism, Parallelism::Limit(limit) if limit > 0));
     assert_eq!(options("p -p 0").verb, Verb::RunParallel);
     assert_eq!(
         problem("p -p x"),
@@ -219,7 +219,7 @@ fn parallelism_is_a_number_a_word_or_nothing() {
 
 #[test]
 fn legacy_options_select_other_verbs() {
-    assert_eq!(options("-p").run.parallelism, Parallelism::Unlimited);
+    assert_eq!(options("-p").run.parallel.parallelism, Parallelism::Unlimited);
     assert_eq!(options("-p").verb, Verb::RunParallel);
     assert_eq!(options("-p 0").verb, Verb::Run);
     assert_eq!(options_with("", "TOX_PARALLEL", "2").verb, Verb::RunParallel);
@@ -236,7 +236,7 @@ fn legacy_options_select_other_verbs() {
     assert_eq!((shown.verb, shown.config.show_core), (Verb::Config, false));
 
     let devenv = options("--devenv ../there");
-    assert_eq!((devenv.verb, devenv.devenv_path.to_str()), (Verb::Devenv, Some("/project/../there")));
+    assert_eq!((devenv.verb, devenv.generate.devenv_path.to_str()), (Verb::Devenv, Some("/project/../there")));
     assert_eq!(devenv.selection.environments, named(&["py"]));
     assert_eq!(options("--devenv x -e a").selection.environments, named(&["a"]));
 }
@@ -244,19 +244,19 @@ fn legacy_options_select_other_verbs() {
 #[test]
 fn a_development_environment_is_built_and_runs_nothing() {
     let devenv = options("devenv");
-    assert_eq!(devenv.devenv_path.to_str(), Some("/project/venv"));
-    assert!(devenv.run.no_test);
-    assert_eq!(devenv.run.skip_missing_interpreters, SkipMissing::No);
-    assert_eq!(options("devenv -e a path").devenv_path.to_str(), Some("/project/path"));
+    assert_eq!(devenv.generate.devenv_path.to_str(), Some("/project/venv"));
+    assert!(devenv.run.skip.no_test);
+    assert_eq!(devenv.run.interpreters.skip_missing_interpreters, SkipMissing::No);
+    assert_eq!(options("devenv -e a path").generate.devenv_path.to_str(), Some("/project/path"));
 }
 
 #[test]
 fn commands_for_an_environment_run_without_the_project() {
     let exec = options("exec -e a -- python --version");
-    assert_eq!(exec.positional.as_deref(), Some(&["python".to_owned(), "--version".to_owned()][..]));
-    assert!(exec.run.skip_package_install && exec.run.no_capture);
-    assert_eq!(options("run --").positional, Some(Vec::new()));
-    assert_eq!(options("run").positional, None);
+    assert_eq!(exec.invocation.positional.as_deref(), Some(&["python".to_owned(), "--version".to_owned()][..]));
+    assert!(exec.run.skip.skip_package_install && exec.run.no_capture);
+    assert_eq!(options("run --").invocation.positional, Some(Vec::new()));
+    assert_eq!(options("run").invocation.positional, None);
 }
 
 #[test]
@@ -284,8 +284,8 @@ fn conflicting_options_are_rejected_in_order() {
 fn the_last_of_several_single_values_counts() {
     let options = options("c -k a b -k c -c one -c two --root=");
     assert_eq!(options.config.keys, ["c"]);
-    assert_eq!(options.config_file.as_deref(), Some("two".as_ref()));
-    assert_eq!(options.root_dir.as_deref(), Some(".".as_ref()));
+    assert_eq!(options.project.config_file.as_deref(), Some("two".as_ref()));
+    assert_eq!(options.project.root_dir.as_deref(), Some(".".as_ref()));
     assert_eq!(self::options("c -k -2 -").config.keys, ["-2", "-"]);
 }
 
@@ -295,9 +295,9 @@ fn paths_of_packages_are_absolute_and_must_be_files() {
     let wheel = folder.path().join("a b.whl");
     std::fs::write(&wheel, "").expect("written");
     let uri = format!("file://{}/a%20b.whl", folder.path().display());
-    assert_eq!(options(&format!("run --installpkg {uri}")).run.install_package.as_ref(), Some(&wheel));
-    assert_eq!(options_with("run", "TOX_INSTALL_PKG", &uri).run.install_package.as_ref(), Some(&wheel));
-    let relative = options_with("run", "TOX_INSTALL_PKG", "dist/x.whl").run.install_package;
+    assert_eq!(options(&format!("run --installpkg {uri}")).run.package.install_package.as_ref(), Some(&wheel));
+    assert_eq!(options_with("run", "TOX_INSTALL_PKG", &uri).run.package.install_package.as_ref(), Some(&wheel));
+    let relative = options_with("run", "TOX_INSTALL_PKG", "dist/x.whl").run.package.install_package;
     assert_eq!(relative.as_deref(), Some("/project/dist/x.whl".as_ref()));
     assert!(problem("run --installpkg nope").ends_with("--installpkg: /project/nope does not exist"));
     assert!(problem("run --installpkg=").ends_with("--installpkg: cannot be empty"));
@@ -306,16 +306,16 @@ fn paths_of_packages_are_absolute_and_must_be_files() {
 
 #[test]
 fn provisioning_can_be_disabled_with_or_without_a_file() {
-    assert_eq!(options("run").run.no_provision, None);
-    assert_eq!(options("run --no-provision").run.no_provision.as_deref(), Some(""));
-    assert_eq!(options("run --no-provision x.json").run.no_provision.as_deref(), Some("x.json"));
-    assert_eq!(options_with("run", "TOX_NO_PROVISION", "1").run.no_provision.as_deref(), Some(""));
+    assert_eq!(options("run").run.provision.no_provision, None);
+    assert_eq!(options("run --no-provision").run.provision.no_provision.as_deref(), Some(""));
+    assert_eq!(options("run --no-provision x.json").run.provision.no_provision.as_deref(), Some("x.json"));
+    assert_eq!(options_with("run", "TOX_NO_PROVISION", "1").run.provision.no_provision.as_deref(), Some(""));
 }
 
 #[test]
 fn ci_lists_dependencies_and_shows_no_progress() {
     let in_ci = options_with("p", "CI", "true").run;
-    assert!(in_ci.list_dependencies && in_ci.parallel_no_spinner);
+    assert!(in_ci.list_dependencies && in_ci.parallel.parallel_no_spinner);
     assert!(!resolved("p --no-list-dependencies", &[("CI", "1")]).options.run.list_dependencies);
     assert!(!options("p").run.list_dependencies);
     assert!(options("p --list-dep").run.list_dependencies);
@@ -323,8 +323,8 @@ fn ci_lists_dependencies_and_shows_no_progress() {
 
 #[test]
 fn unknown_arguments_are_kept_for_later() {
-    assert_eq!(options("run foo --nope --bar=1").unknown_arguments, ["foo", "--nope", "--bar=1"]);
-    assert_eq!(options("list -e x").unknown_arguments, ["-e", "x"]);
+    assert_eq!(options("run foo --nope --bar=1").invocation.unknown_arguments, ["foo", "--nope", "--bar=1"]);
+    assert_eq!(options("list -e x").invocation.unknown_arguments, ["-e", "x"]);
 }
 
 #[test]
@@ -346,7 +346,7 @@ fn help_and_version_are_shown_instead_of_running() {
 #[test]
 fn a_request_for_help_still_selects_the_project() {
     let file = |line: &str| match parse_line(line, surroundings(&[])) {
-        Ok(ParsedCommandLine::Show(answer)) => answer.options.and_then(|options| options.config_file),
+        Ok(ParsedCommandLine::Show(answer)) => answer.options.and_then(|options| options.project.config_file),
         other => panic!("{line}: {other:?}"),
     };
     assert_eq!(file("--help -c a/tox.ini"), Some("a/tox.ini".into()));
@@ -386,7 +386,7 @@ proptest::proptest! {
         let variables = [("TOX_PARALLEL", value.as_str()), ("TOXENV", &value), ("TOX_HASH_SEED", &value)];
         match parse(&arguments, surroundings(&variables)) {
             Ok(ParsedCommandLine::Show(answer)) => proptest::prop_assert!(answer.text.ends_with('\n')),
-            Ok(ParsedCommandLine::Run(resolved)) => proptest::prop_assert!(resolved.options.verbosity <= 5),
+            Ok(ParsedCommandLine::Run(resolved)) => proptest::prop_assert!(resolved.options.output.verbosity <= 5),
             Err(error) => proptest::prop_assert!(!error.message.is_empty() && error.program.starts_with("envo ")),
         }
     }

@@ -12,6 +12,6 @@ use crate::report::plain;
 /// # Errors
 /// Never; the signature is that of every verb.
 pub fn execute(options: &Options) -> Result<i32> {
-    plain::out(&completion::script(&options.shell, &options.program));
+    plain::out(&completion::script(&options.generate.shell, &options.invocation.program));
     Ok(exit_code::OK)
 }

@@ -28,11 +28,12 @@ pub fn execute(options: &Options) -> Result<i32> {
     let (sections, after) = sections(&plan, options)?;
     crate::commands::report_warnings(&plan, options);
     let failed = sections.iter().any(|section| section.failed());
-    let colored = options.colored && options.config.output_file.is_none();
+    let colored = options.output.colored && options.config.output_file.is_none();
     // Colours that were asked for go to a terminal only; names of JSON lose their quotes all the same, as with tox.
-    let plain = |text: String| if options.stdout_is_terminal { text } else { config_format::without_color(&text) };
+    let plain =
+        |text: String| if options.process.stdout_is_terminal { text } else { config_format::without_color(&text) };
     let mut pieces = match options.config.format {
-        ConfigFormat::Ini => ini(&sections, colored && options.stdout_is_terminal),
+        ConfigFormat::Ini => ini(&sections, colored && options.process.stdout_is_terminal),
         ConfigFormat::Json => {
             let text = config_format::json(&structured(&sections));
             data(&sections, if colored { plain(config_format::color_json(&text)) } else { text })
@@ -68,7 +69,7 @@ fn show(pieces: &[ConfigPiece], options: &Options) -> Result<()> {
         }
     }
     let Some(path) = &options.config.output_file else { return Ok(()) };
-    let path = options.current_dir.join(path);
+    let path = options.process.current_dir.join(path);
     if let Some(folder) = path.parent() {
         fs_err::create_dir_all(folder)?;
     }

@@ -76,7 +76,7 @@ fn report_findings(found: &[ConfigError], options: &Options) {
             .location
             .as_ref()
             .and_then(|place| lines.get(place.file.as_path())?.get(place.line.checked_sub(1)?).copied());
-        plain::drawn(&format!("{}\n", frame::over_line(one, line, options.colored)));
+        plain::drawn(&format!("{}\n", frame::over_line(one, line, options.output.colored)));
     }
     match found.len() {
         0 => plain::out("no problems found\n"),
@@ -143,7 +143,7 @@ fn mistakes_of_files(
     });
     let locks =
         if is_locked { LockIndex::read(&project.root).map_err(|error| found.push(error.into())).ok() } else { None };
-    let preconditions = Preconditions { plan, project, host: &options.variables, locks: locks.as_ref() };
+    let preconditions = Preconditions { plan, project, host: &options.process.variables, locks: locks.as_ref() };
     found.extend(environments.iter().flat_map(|environment| preconditions.problems(environment)));
     found.retain(|error| !is_of_machine(error));
     found

@@ -27,19 +27,19 @@ pub fn hand_over(
     if !has_everything(requires, around, &host)? {
         return Ok(());
     }
-    Err(run(&host, &options.arguments, options))
+    Err(run(&host, &options.invocation.arguments, options))
 }
 
 /// Has a plugin beside the configuration show its own part in the answer to `--help` or `--version`: becomes that tox, if
 /// there is such a plugin and there is such a tox.
 pub fn answer(answer: &HelpAnswer) -> Result<()> {
     let Some(options) = &answer.options else { return Ok(()) };
-    let (config, root) = (options.config_file.as_deref(), options.root_dir.as_deref());
-    let file = match source::discover(config, root, &options.current_dir) {
+    let (config, root) = (options.project.config_file.as_deref(), options.project.root_dir.as_deref());
+    let file = match source::discover(config, root, &options.process.current_dir) {
         Ok(found) => found.source.path,
         // Help is wanted most when the configuration is wrong.
         Err(_) if answer.kind == HelpRequest::Help => {
-            let path = options.current_dir.join(config.unwrap_or(std::path::Path::new("tox.ini")));
+            let path = options.process.current_dir.join(config.unwrap_or(std::path::Path::new("tox.ini")));
             if path.is_dir() { path.join("tox.ini") } else { path }
         }
         Err(_) => return Ok(()),
@@ -48,7 +48,7 @@ pub fn answer(answer: &HelpAnswer) -> Result<()> {
         return Ok(());
     }
     let discovery = crate::commands::discovery::discovery(options);
-    let around = ProvisionContext { file: &file, text: "", variables: &options.variables, markers: None };
+    let around = ProvisionContext { file: &file, text: "", variables: &options.process.variables, markers: None };
     let Some(host) = discovery.find(&[discovery.host_python().display().to_string()]) else { return Ok(()) };
     if !has_everything(&["tox".to_owned()], &around, &host)? {
         return Ok(());
@@ -66,7 +66,7 @@ fn run(host: &Interpreter, arguments: &[String], options: &Options) -> anyhow::E
     let error = process::become_program(
         &host.executable,
         words.chain(arguments.iter().map(|word| crate::os_text::encode(word))),
-        &options.variables,
+        &options.process.variables,
     );
     anyhow::Error::from(error).context(format!("cannot start {}", host.executable.display()))
 }

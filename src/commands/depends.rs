@@ -24,7 +24,7 @@ pub fn execute(options: &Options) -> Result<i32> {
     let names = plan.runs()?;
     let order = plan.order(&names)?;
     crate::commands::report_warnings(&plan, options);
-    if let Some(format) = picture_format(&options.depends_format) {
+    if let Some(format) = picture_format(&options.generate.depends_format) {
         let mut nodes = nodes(&plan, &order)?;
         add_states(&mut nodes, options);
         plain::out(&graph_drawing::draw(&nodes, format));

@@ -22,7 +22,7 @@ pub fn execute(options: &Options) -> Result<i32> {
         EnvironmentChoice::All | EnvironmentChoice::Default => return Err(not_one(&[])),
     };
     let (plan, discovery) = open(options)?;
-    let path = &options.devenv_path;
+    let path = &options.generate.devenv_path;
     let set = plan.settings.environment(&name);
     set.set_in_memory("use_develop", SettingValue::Boolean(true));
     set.set_in_memory("env_dir", SettingValue::Path(path.clone()));

@@ -25,7 +25,7 @@ pub fn execute(options: &Options) -> Result<i32> {
     };
     let settings = &plan.settings;
     let set = settings.environment(name);
-    let mut words = options.positional.clone().unwrap_or_default();
+    let mut words = options.invocation.positional.clone().unwrap_or_default();
     if settings.boolean(&set, "args_are_paths")? {
         words = settings.rewrite_positional(&words, &settings.path(&set, "change_dir")?, true);
     }

@@ -67,7 +67,7 @@ fn write_sbom(locks: &ProjectLocks<'_>) -> Result<i32> {
 /// <https://reproducible-builds.org/specs/source-date-epoch/>
 #[expect(clippy::disallowed_methods, reason = "readers want the time of the clock on the wall")]
 fn time_of(options: &Options) -> Result<SystemTime, ConfigError> {
-    let said = options.variables.get(SOURCE_DATE).filter(|said| !said.is_empty());
+    let said = options.process.variables.get(SOURCE_DATE).filter(|said| !said.is_empty());
     let Some(said) = said.map(|said| said.to_string_lossy()) else { return Ok(SystemTime::now()) };
     let seconds = said.parse().ok().filter(|seconds| *seconds <= LATEST);
     seconds.map(|seconds| UNIX_EPOCH + Duration::from_secs(seconds)).ok_or_else(|| {

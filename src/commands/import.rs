@@ -35,10 +35,10 @@ pub(super) const COMPOSE_FILES: [&str; 4] =
 /// # Errors
 /// A file that is missing or invalid; with `--write`, environments that already exist.
 pub fn execute(options: &Options) -> Result<i32> {
-    let folder = &options.current_dir;
+    let folder = &options.process.current_dir;
     if let Some(pins) = pins(options)? {
         let text = pins.text();
-        match options.import.write {
+        match options.generate.import.write {
             true => {
                 let file = folder.join(PINS);
                 fs_err::write(&file, &text)?;
@@ -51,13 +51,13 @@ pub fn execute(options: &Options) -> Result<i32> {
         }
         return Ok(exit_code::OK);
     }
-    let (is_procfile, file) = match options.import.words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+    let (is_procfile, file) = match options.generate.import.words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["procfile"] => (true, None),
         ["procfile", file] => (true, Some(file)),
         ["compose"] => (false, None),
         ["compose", file] => (false, Some(file)),
         _ => {
-            let shown = options.import.words.join(" ");
+            let shown = options.generate.import.words.join(" ");
             let text = format!(
                 "expected procfile, compose, pipenv, poetry, pdm or pip-tools and at most one file, not `{shown}`"
             );
@@ -78,7 +78,7 @@ pub fn execute(options: &Options) -> Result<i32> {
         error.message = format!("{}: {}", file.display(), error.message);
         error
     })?;
-    if options.import.write {
+    if options.generate.import.write {
         write(folder, &imported)?;
     } else {
         let is_first = bounded::read_text(folder.join("tox.ini")).is_ok_and(|text| !text.trim().is_empty());
@@ -92,14 +92,14 @@ pub fn execute(options: &Options) -> Result<i32> {
 
 /// A compose file, with the project's files that it refers to.
 fn compose(text: &str, file: &Path, options: &Options) -> Result<Imported, ConfigError> {
-    let folder = &options.current_dir;
+    let folder = &options.process.current_dir;
     let relative = file.strip_prefix(folder).unwrap_or(file);
     with_files(folder, options, |files| import::compose(text, &relative.to_string_lossy(), files))
 }
 
 /// Access to the project in `folder` and to the machine for a translation.
 pub(super) fn with_files<T>(folder: &Path, options: &Options, translate: impl FnOnce(&ProjectFiles<'_>) -> T) -> T {
-    let search = options.variables.text("PATH").unwrap_or_default();
+    let search = options.process.variables.text("PATH").unwrap_or_default();
     translate(&ProjectFiles {
         read: &|path| readable(&folder.join(path)),
         has_program: &|name, folders| {
@@ -127,7 +127,7 @@ fn readable(path: &Path) -> Option<String> {
 
 /// What a lock of another program says; `None`: none was named.
 fn pins(options: &Options) -> Result<Option<Pins>> {
-    let words: Vec<&str> = options.import.words.iter().map(String::as_str).collect();
+    let words: Vec<&str> = options.generate.import.words.iter().map(String::as_str).collect();
     let Some(&kind) = words.first() else { return Ok(None) };
     let usual = match kind {
         "pipenv" => "Pipfile.lock",
@@ -137,7 +137,7 @@ fn pins(options: &Options) -> Result<Option<Pins>> {
         _ => return Ok(None),
     };
     let [_, rest @ ..] = words.as_slice() else { return Ok(None) };
-    let file = options.current_dir.join(match rest {
+    let file = options.process.current_dir.join(match rest {
         [] => usual,
         [file] => file,
         _ => return Err(ConfigError::handled(format!("`import {kind}` takes one file")).into()),

@@ -18,7 +18,7 @@ pub(super) fn with_locks(options: &Options, action: impl FnOnce(&ProjectLocks<'_
     let discovery = Arc::new(discovery(options));
     let plan = open_plan_with(options, Arc::clone(&discovery))?;
     plan.ensure_only_run_environments()?;
-    let mode = RunMode::side_by_side().with_spinners(options.stdout_is_terminal);
+    let mode = RunMode::side_by_side().with_spinners(options.process.stdout_is_terminal);
     let run = open_run(options, &plan, Arc::clone(&discovery), &mode)?;
     let locks = ProjectLocks::new(options, plan, discovery, run)?;
     let outcome = action(&locks);

@@ -114,9 +114,9 @@ fn names(log_dir: &Path, named: &[String]) -> Result<Vec<String>, ConfigError> {
 fn shower(options: &Options, prefix: bool) -> Arc<dyn Reporter> {
     if prefix {
         return Arc::new(HumanReporter::new(EventLayout::new(
-            options.verbosity,
-            options.colored,
-            &options.stderr_color,
+            options.output.verbosity,
+            options.output.colored,
+            &options.output.stderr_color,
         )));
     }
     Arc::new(PlainLines)

@@ -13,8 +13,8 @@ use crate::report::plain;
 /// Writes the page in the user's home and prints the setting that `man` needs to find it.
 pub fn execute(options: &Options) -> Result<i32> {
     report_missing_configuration(options)?;
-    let program = &options.program;
-    let home = options.variables.text("HOME").filter(|home| !home.is_empty()).context("`HOME` is not set")?;
+    let program = &options.invocation.program;
+    let home = options.process.variables.text("HOME").filter(|home| !home.is_empty()).context("`HOME` is not set")?;
     let base = Path::new(&home).join(".local/share/man");
     let file = base.join("man1").join(format!("{program}.1"));
     plain::out(&format!("{program} man page setup\n{}\n\n", "=".repeat(50)));
@@ -33,11 +33,11 @@ pub fn execute(options: &Options) -> Result<i32> {
             plain::out(&format!("✓ Wrote the man page: {}\n", file.display()));
         }
     }
-    let known = options.variables.text("MANPATH").unwrap_or_default();
+    let known = options.process.variables.text("MANPATH").unwrap_or_default();
     if known.split(':').any(|folder| Path::new(folder) == base) {
         plain::out(&format!("\n✓ MANPATH already includes ~/.local/share/man\n  Try running: man {program}\n"));
     } else {
-        let shell = options.variables.text("SHELL").unwrap_or_default();
+        let shell = options.process.variables.text("SHELL").unwrap_or_default();
         plain::out(&instructions(&shell, Path::new(&home), program));
     }
     Ok(exit_code::OK)

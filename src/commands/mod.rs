@@ -136,14 +136,18 @@ fn conclude(error: &anyhow::Error, options: &Options, reporter: &dyn Reporter) -
 
 /// Prints events in the format of the options; `spinner`: with a progress display.
 fn reporter(options: &Options, display: ProgressDisplay) -> Arc<dyn Reporter> {
-    if options.report == ReportFormat::Json {
+    if options.output.report == ReportFormat::Json {
         return Arc::new(JsonLines::default());
     }
-    let human = HumanReporter::new(EventLayout::new(options.verbosity, options.colored, &options.stderr_color));
+    let human = HumanReporter::new(EventLayout::new(
+        options.output.verbosity,
+        options.output.colored,
+        &options.output.stderr_color,
+    ));
     match display {
         ProgressDisplay::Spinners => Arc::new(ProgressBars::new(human)),
         // With `--no-capture` installers write for themselves, and -q asks for less.
-        ProgressDisplay::SlowPhases if options.verbosity >= 2 && !options.run.no_capture => {
+        ProgressDisplay::SlowPhases if options.output.verbosity >= 2 && !options.run.no_capture => {
             Arc::new(SlowPhases::new(human))
         }
         ProgressDisplay::SlowPhases | ProgressDisplay::Plain => Arc::new(human),
@@ -207,10 +211,10 @@ fn show_config_error(error: &ConfigError, options: &Options, reporter: &dyn Repo
     } else {
         plain::error(&format!("{class}: {}\n", error.message));
     }
-    if options.verbosity > 0 {
+    if options.output.verbosity > 0 {
         plain::drawn(&details(error, options));
     }
-    if let Some(checkout) = github::checkout(&options.variables, &options.current_dir) {
+    if let Some(checkout) = github::checkout(&options.process.variables, &options.process.current_dir) {
         plain::error(&github::annotation(class, &error.message, error.location.as_deref(), &checkout));
     }
     // Python ends with this code where tox does not foresee an error.
@@ -222,9 +226,9 @@ fn details(error: &ConfigError, options: &Options) -> String {
     if error.location.is_none() && error.trail.is_empty() {
         return error.hints.iter().map(|hint| format!("help: {}\n", frame::shown(hint))).collect();
     }
-    let frame = frame::with_source(error, options.colored);
+    let frame = frame::with_source(error, options.output.colored);
     // On a terminal the message stands right above already, and on standard error if it went there too.
-    if options.stdout_is_terminal || error.class != ErrorClass::Handled {
+    if options.process.stdout_is_terminal || error.class != ErrorClass::Handled {
         frame::without_headline(&frame, &error.message).to_owned()
     } else {
         frame

@@ -36,7 +36,7 @@ pub fn read(options: &Options) -> Result<Plan> {
 }
 
 fn read_with(options: &Options, interpreters: &Arc<PythonDiscovery>) -> Result<Plan> {
-    if let Some(root) = options.root_dir.as_deref().map(|root| options.current_dir.join(root))
+    if let Some(root) = options.project.root_dir.as_deref().map(|root| options.process.current_dir.join(root))
         && !root.is_dir()
     {
         bail!("{} is not a folder; --root (TOX_ROOT_DIR) must be an existing folder", root.display());
@@ -49,7 +49,11 @@ fn read_with(options: &Options, interpreters: &Arc<PythonDiscovery>) -> Result<P
 
 /// Finds the configuration, as tox does before every verb, and warns if it does not exist.
 pub fn report_missing_configuration(options: &Options) -> Result<()> {
-    let found = source::discover(options.config_file.as_deref(), options.root_dir.as_deref(), &options.current_dir)?;
+    let found = source::discover(
+        options.project.config_file.as_deref(),
+        options.project.root_dir.as_deref(),
+        &options.process.current_dir,
+    )?;
     if let Some(text) = found.warning {
         let reporter = reporter(options, ProgressDisplay::Plain);
         reporter.warning(crate::commands::ROOT, text);

@@ -45,7 +45,7 @@ pub fn execute(options: &Options) -> Result<i32> {
     let contents = contents?;
     let time = UNIX_EPOCH + Duration::from_secs(contents.source_date());
     let release = contents.release(options.ship.untested, &format!("{}Z", timestamp(time)))?;
-    let default_name = || options.current_dir.join(format!("{}.tar.zst", release.manifest.folder_name()));
+    let default_name = || options.process.current_dir.join(format!("{}.tar.zst", release.manifest.folder_name()));
     let file = options.ship.output_file.clone().unwrap_or_else(default_name);
     archive::create(&file, &release.manifest, &release.members)?;
     let size = std::fs::metadata(&file)?.len();
@@ -86,5 +86,8 @@ fn chosen(options: &Options, plan: &Plan) -> Result<String> {
 }
 
 fn shown(path: &Path, options: &Options) -> String {
-    path.strip_prefix(&options.current_dir).map_or_else(|_| path.to_owned(), PathBuf::from).display().to_string()
+    path.strip_prefix(&options.process.current_dir)
+        .map_or_else(|_| path.to_owned(), PathBuf::from)
+        .display()
+        .to_string()
 }

@@ -79,10 +79,10 @@ pub fn with_packages(plan: Plan, options: &Options, discovery: &Arc<PythonDiscov
             for (key, text) in load(offer, &options)? {
                 overrides.push(format!("{section}.{key}={text}"));
             }
-            options.packaged.push(PackagedService { name: name.clone(), from: offer.from() });
+            options.project.packaged.push(PackagedService { name: name.clone(), from: offer.from() });
         }
-        overrides.append(&mut options.overrides);
-        options.overrides = overrides;
+        overrides.append(&mut options.project.overrides);
+        options.project.overrides = overrides;
         plan = plan::read(Arc::new(options.clone()), Arc::clone(discovery) as _)?;
     }
     Ok(plan)
@@ -101,7 +101,7 @@ fn wanted(plan: &Plan, options: &Options) -> BTreeSet<String> {
         names.extend(asked.iter().cloned());
     }
     // Most configurations say nothing of it, and need not be looked through.
-    if settings.source.text.contains("depends") || !options.packaged.is_empty() {
+    if settings.source.text.contains("depends") || !options.project.packaged.is_empty() {
         for name in declared {
             let depends = settings.list(&settings.environment(name), "depends").unwrap_or_default();
             let plain = depends.into_iter().map(|one| one.strip_suffix(":restart").map(str::to_owned).unwrap_or(one));
@@ -142,7 +142,7 @@ fn add(offers: &mut Vec<PackagedOffer>, interpreter: Arc<Interpreter>) {
 /// Whether everything that `requires` asks for and envo has not is packages with services and without plugins. Only where
 /// the configuration depends on something that it does not define: only then are they looked for.
 pub fn is_all_that_is_required(plan: &Plan, options: &Options, discovery: &Arc<PythonDiscovery>) -> Result<bool> {
-    if options.run.no_provision.is_some() || wanted(plan, options).is_empty() {
+    if options.run.provision.no_provision.is_some() || wanted(plan, options).is_empty() {
         return Ok(false);
     }
     let requires = plan.settings.list(plan.settings.core(), "requires")?;
@@ -175,7 +175,7 @@ fn load(offer: &PackagedOffer, options: &Options) -> Result<Vec<(String, String)
         let from = offer.from();
         ConfigError::handled(format!("the service `{name}` of {from} cannot be loaded: {why}"))
     };
-    let said = process::ask(&python.executable, &arguments, &options.variables, &Interrupt::default());
+    let said = process::ask(&python.executable, &arguments, &options.process.variables, &Interrupt::default());
     let output = said.map_err(|why| anyhow!(error(&why.to_string())))?;
     if output.code != 0 {
         let text = String::from_utf8_lossy(&output.error);

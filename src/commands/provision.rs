@@ -48,7 +48,7 @@ pub fn ensure(plan: &Plan, options: &Options, discovery: &Arc<PythonDiscovery>) 
     let around = ProvisionContext {
         file: &settings.source.path,
         text: &settings.source.text,
-        variables: &options.variables,
+        variables: &options.process.variables,
         markers: asked.as_ref().map(|interpreter| &interpreter.markers),
     };
     let found = need(&requires, &around).map_err(|error| at_requires(plan, error))?;
@@ -116,18 +116,18 @@ fn is_about_services(verb: Verb) -> bool {
 
 /// What the user typed, and that there are colours where this process would use them.
 fn arguments(options: &Options) -> Vec<String> {
-    let typed = options.arguments.iter().cloned();
-    let colored = options.colored && !options.arguments.iter().any(|word| *word == "--colored");
+    let typed = options.invocation.arguments.iter().cloned();
+    let colored = options.output.colored && !options.invocation.arguments.iter().any(|word| *word == "--colored");
     let color: &[&str] = if colored { &["--colored", "yes"] } else { &[] };
     color.iter().map(|word| (*word).to_owned()).chain(typed).collect()
 }
 
 /// `--no-provision`.
 fn refuse_if_disabled(need: &ProvisionReason, requires: &[String], options: &Options, host: &str) -> Result<()> {
-    let Some(file) = &options.run.no_provision else { return Ok(()) };
+    let Some(file) = &options.run.provision.no_provision else { return Ok(()) };
     let mut message = format!("provisioning explicitly disabled within {host}, but {}", need.reason());
     if !file.is_empty() {
-        fs_err::write(options.current_dir.join(file), metadata(requires))?;
+        fs_err::write(options.process.current_dir.join(file), metadata(requires))?;
         message = format!("{message} and wrote to {file}");
     }
     Err(ConfigError::handled(message).into())

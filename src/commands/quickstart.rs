@@ -18,7 +18,7 @@ use crate::report::plain;
 /// Writes the file, unless it exists.
 pub fn execute(options: &Options) -> Result<i32> {
     report_missing_configuration(options)?;
-    let root = &options.quickstart_root;
+    let root = &options.generate.quickstart_root;
     let file = root.join("tox.ini");
     if file.exists() {
         plain::out(&format!("{} already exist, refusing to overwrite\n", file.display()));
@@ -26,7 +26,7 @@ pub fn execute(options: &Options) -> Result<i32> {
     }
     let mut found = with_files(root, options, |files| found(root, files));
     let content = content(&environment_name(options), root, &mut found);
-    let (program, version) = (&options.program, program_version(&options.program));
+    let (program, version) = (&options.invocation.program, program_version(&options.invocation.program));
     plain::out(&format!("{program} {version} quickstart utility, will create {}:\n{content}", file.display()));
     fs_err::create_dir_all(root)?;
     fs_err::write(&file, content).context("the configuration could not be written")?;

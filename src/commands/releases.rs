@@ -22,7 +22,7 @@ use crate::ship::verify::{Checker, amount};
 /// Runs `action`. If a signal arrives meanwhile, nothing of it is left, and the process ends by this signal.
 fn with_checker(options: &Options, action: impl FnOnce(&Checker<'_>) -> Result<String>) -> Result<i32> {
     let interrupt = Interrupt::listen(|_| {}).context("cannot listen to signals")?;
-    let outcome = action(&Checker { variables: &options.variables, interrupt: &interrupt });
+    let outcome = action(&Checker { variables: &options.process.variables, interrupt: &interrupt });
     if let (Err(_), Some(signal)) = (&outcome, interrupt.signal()) {
         return Err(BySignal(signal).into());
     }
@@ -51,7 +51,7 @@ fn signature(options: &Options) -> Result<String> {
     let file = &options.ship.file;
     Ok(match &options.ship.key {
         Some(key) => {
-            let path = options.current_dir.join(key);
+            let path = options.process.current_dir.join(key);
             let key = if path.is_file() { path.display().to_string() } else { key.clone() };
             format!("valid, of {}", escaped(&signature::verify(file, &key)?))
         }
@@ -148,5 +148,9 @@ fn is_tested(release: &Release) -> bool {
 }
 
 fn root(options: &Options) -> PathBuf {
-    options.root_dir.as_ref().map_or_else(|| options.current_dir.clone(), |root| options.current_dir.join(root))
+    options
+        .project
+        .root_dir
+        .as_ref()
+        .map_or_else(|| options.process.current_dir.clone(), |root| options.process.current_dir.join(root))
 }

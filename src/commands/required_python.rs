@@ -1,5 +1,9 @@
 //! The environment of `requires`, and the Python in it.
 
+use anyhow::Result;
+use std::path::PathBuf;
+use std::sync::Arc;
+
 use crate::builder;
 use crate::cli::options::Options;
 use crate::commands::ROOT;
@@ -12,9 +16,6 @@ use crate::runtime::python::PythonDiscovery;
 use crate::settings::config_set::ConfigSet;
 use crate::settings::translate;
 use crate::settings::value::SettingValue;
-use anyhow::Result;
-use std::path::PathBuf;
-use std::sync::Arc;
 
 /// The Python of the environment of `requires`, with everything in it; `None` when `requires` asks for nothing that envo
 /// has not. `make`: whether it may be made.
@@ -29,7 +30,7 @@ pub fn python_of_requires(
     let around = ProvisionContext {
         file: &settings.source.path,
         text: &settings.source.text,
-        variables: &options.variables,
+        variables: &options.process.variables,
         markers: None,
     };
     let Some(ProvisionReason::Requirements(_)) = need(&requires, &around)? else { return Ok(None) };
@@ -37,13 +38,13 @@ pub fn python_of_requires(
     let plan = plan::read(Arc::new(options.clone()), Arc::clone(discovery) as _)?;
     let (name, environment) = environment(&plan, options, &requires)?;
     if !make {
-        return Ok(Some(environment.env_dir.join("bin/python")).filter(|python| python.exists()));
+        return Ok(Some(environment.folders.env_dir.join("bin/python")).filter(|python| python.exists()));
     }
     let run = Arc::new(open_run(options, &plan, Arc::clone(discovery), &RunMode::one_by_one())?);
     match builder::provision::prepare(&run, environment) {
         Ok(python) => Ok(Some(python)),
         Err(halt) => {
-            halt.report(run.reporter.as_ref(), ROOT);
+            halt.report(run.output.reporter.as_ref(), ROOT);
             Err(ConfigError::handled(format!("the environment `{name}` of `requires` cannot be created")).into())
         }
     }
@@ -60,7 +61,7 @@ pub(super) fn environment(plan: &Plan, options: &Options, requires: &[String]) -
 
 /// The environment's settings come from here and not from a file.
 fn fill(set: &ConfigSet, options: &Options, requires: &[String]) {
-    let recreate = options.run.recreate && !options.run.no_recreate_provision;
+    let recreate = options.run.recreate && !options.run.provision.no_recreate_provision;
     set.set_in_memory("base", SettingValue::List(Vec::new()));
     set.set_in_memory("skip_install", SettingValue::Boolean(true));
     set.set_in_memory("deps", SettingValue::Requirements(requires.join("\n")));

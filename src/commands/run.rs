@@ -55,15 +55,15 @@ pub(super) fn run_environments(
     let manner = RunMode::of(options, plan, &discovery);
     let run = Arc::new(open_run(options, plan, Arc::clone(&discovery), &manner)?);
     redirect_env::check(plan, &run.project)?;
-    warn_of_misspellings(options, plan, &names, run.reporter.as_ref());
+    warn_of_misspellings(options, plan, &names, run.output.reporter.as_ref());
     let one_by_one = manner.grouping == ProcessGrouping::Shared;
     let prebuild = if one_by_one { prebuild(options, &run, &discovery, &names) } else { None };
     let RunMode { places: max_parallel, showing, junit, .. } = manner;
     let code = Coordinator { run: &run, plan, names, max_parallel, showing, start, prebuild }.run();
-    if let (Some(junit), Some(file)) = (junit, &options.run.junit_xml)
+    if let (Some(junit), Some(file)) = (junit, &options.run.results.junit_xml)
         && let Err(error) = junit.write(file)
     {
-        run.reporter.error(ROOT, format!("could not write {}: {error}", file.display()));
+        run.output.reporter.error(ROOT, format!("could not write {}: {error}", file.display()));
     }
     run.interrupt.end_by_signal();
     Ok(code?)
@@ -71,11 +71,11 @@ pub(super) fn run_environments(
 
 /// Warns of what tox passes over, and what is hardly meant as it is written.
 pub(super) fn warn_of_misspellings(options: &Options, plan: &Plan, names: &[String], reporter: &dyn Reporter) {
-    if options.verbosity == 0 {
+    if options.output.verbosity == 0 {
         return;
     }
     for error in plan.misspelt_depends(names).into_iter().chain(misspelt_keys(&plan.settings)) {
-        let bytes = frame::warning(&error, options.colored).into_bytes();
+        let bytes = frame::warning(&error, options.output.colored).into_bytes();
         reporter.event(RunEvent::LaidOut { stream: OutputStream::Error, bytes });
     }
 }
@@ -91,7 +91,8 @@ fn prebuild(
 ) -> Option<PrebuildOptions> {
     let new = |name: &String| !run.project.work_dir.join(name).exists();
     let worthwhile = names.len() > 1 && (options.run.recreate || names.iter().any(new));
-    let told_at_once = options.report == ReportFormat::Json || options.run.junit_xml.is_some() || run.journal.is_some();
+    let told_at_once =
+        options.output.report == ReportFormat::Json || options.run.results.junit_xml.is_some() || run.journal.is_some();
     let can_be_held = !options.run.no_capture && !told_at_once;
     if !options.run.prepare_ahead || !can_be_held || !worthwhile {
         return None;

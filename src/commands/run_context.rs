@@ -1,10 +1,15 @@
 //! The shared context of a run: modes, reporter and common state of its environments.
 
+use anyhow::{Context, Result};
+use parking_lot::Mutex;
+use signal_hook::consts::SIGINT;
+use std::sync::{Arc, Once, OnceLock};
+
 use crate::builder::coordinator::OutputMode;
 use crate::builder::journal::Journal;
 use crate::builder::log_groups::LogGroups;
 use crate::builder::phases::PhaseTimes;
-use crate::builder::run_context::RunContext;
+use crate::builder::run_context::{RunContext, RunOutput};
 use crate::cli::options::{Options, Parallelism, ReportFormat, Verb};
 use crate::commands::{ProgressDisplay, ROOT};
 use crate::error::ConfigError;
@@ -20,10 +25,6 @@ use crate::report::observers::{Observers, observed};
 use crate::report::{EventLayout, JunitReporter};
 use crate::runtime::python::{PythonDiscovery, PythonRuntime};
 use crate::ship::test_recorder::PackTestRecorder;
-use anyhow::{Context, Result};
-use parking_lot::Mutex;
-use signal_hook::consts::SIGINT;
-use std::sync::{Arc, Once, OnceLock};
 
 /// How environments run in parallel, and how that is reported.
 pub(super) struct RunMode {
@@ -62,20 +63,20 @@ impl RunMode {
 
     pub(super) fn of(options: &Options, plan: &Arc<Plan>, discovery: &Arc<PythonDiscovery>) -> Self {
         let run = &options.run;
-        let junit = run.junit_xml.as_ref().map(|_| Arc::default());
+        let junit = run.results.junit_xml.as_ref().map(|_| Arc::default());
         let observers = observers(options, plan, discovery, junit.as_ref());
         if options.verb != Verb::RunParallel {
             return Self { junit, observers, ..Self::one_by_one() };
         }
-        let live = run.parallel_live || options.report == ReportFormat::Json;
+        let live = run.parallel.parallel_live || options.output.report == ReportFormat::Json;
         Self {
-            places: match run.parallelism {
+            places: match run.parallel.parallelism {
                 Parallelism::Unlimited => None,
                 Parallelism::Limit(limit) => Some(limit.max(1)),
             },
             showing: if live { OutputMode::Live } else { OutputMode::Held(event_layout(options)) },
             grouping: ProcessGrouping::Group,
-            display: if options.stdout_is_terminal && !live && !run.parallel_no_spinner {
+            display: if options.process.stdout_is_terminal && !live && !run.parallel.parallel_no_spinner {
                 ProgressDisplay::Spinners
             } else {
                 ProgressDisplay::Plain
@@ -95,7 +96,7 @@ fn observers(
 ) -> Observers {
     let mut observers: Vec<Arc<dyn Reporter>> = Vec::new();
     observers.extend(junit.map(|junit| Arc::clone(junit) as Arc<dyn Reporter>));
-    if let Some(checkout) = github::checkout(&options.variables, &options.current_dir) {
+    if let Some(checkout) = github::checkout(&options.process.variables, &options.process.current_dir) {
         let plan = Arc::clone(plan);
         let places = move |environment: &str, key: &str| plan.settings.written_at(environment, key);
         observers.push(Arc::new(github::GithubAnnotations::new(checkout, Box::new(places))));
@@ -106,7 +107,7 @@ fn observers(
 }
 
 pub(super) fn event_layout(options: &Options) -> EventLayout {
-    EventLayout::new(options.verbosity, options.colored, &options.stderr_color)
+    EventLayout::new(options.output.verbosity, options.output.colored, &options.output.stderr_color)
 }
 
 /// The surroundings of a run.
@@ -131,25 +132,27 @@ pub(super) fn open_run(
     });
     let interrupt = interrupt.context("cannot listen to signals")?;
     discovery.set_interrupt(interrupt.clone());
-    let runtime = PythonRuntime::new(Arc::clone(&discovery), &options.variables)
+    let runtime = PythonRuntime::new(Arc::clone(&discovery), &options.process.variables)
         .with_reporter(Arc::clone(&reporter))
         .with_interrupt(interrupt.clone());
     Ok(RunContext {
         project: plan.project()?,
         options: options.run.clone(),
-        host: options.variables.clone(),
-        verbosity: options.verbosity,
+        host: options.process.variables.clone(),
+        verbosity: options.output.verbosity,
         interpreters: Arc::clone(&discovery) as _,
         python: Arc::new(runtime),
         installer,
         locks,
         interrupt,
         grouping: manner.grouping,
-        journal: options.run.result_json.as_ref().map(|_| open_journal(plan, &discovery)),
-        reporter,
-        groups: LogGroups::new(plan.job, manner.grouping == ProcessGrouping::Group, &options.variables),
-        observers: Arc::clone(&manner.observers),
-        phases: PhaseTimes::default(),
+        journal: options.run.results.result_json.as_ref().map(|_| open_journal(plan, &discovery)),
+        output: RunOutput {
+            reporter,
+            groups: LogGroups::new(plan.job, manner.grouping == ProcessGrouping::Group, &options.process.variables),
+            observers: Arc::clone(&manner.observers),
+            phases: PhaseTimes::default(),
+        },
         laid_out: Once::new(),
         looked_up: Mutex::default(),
         uv: OnceLock::new(),
@@ -157,7 +160,7 @@ pub(super) fn open_run(
 }
 
 pub(super) fn choose_installer(options: &Options) -> Result<Option<InstallerChoice>, ConfigError> {
-    let Some(text) = options.variables.text("ENVO_INSTALLER").filter(|text| !text.trim().is_empty()) else {
+    let Some(text) = options.process.variables.text("ENVO_INSTALLER").filter(|text| !text.trim().is_empty()) else {
         return Ok(None);
     };
     let unknown = || ConfigError::handled(format!("ENVO_INSTALLER is `{text}`, must be one of auto, pip, uv"));
@@ -172,7 +175,7 @@ pub(super) fn open_journal(plan: &Plan, discovery: &PythonDiscovery) -> Journal 
         journal.environment(&entry.name);
         // Errors in an environment are reported when it runs.
         let Ok(environment) = plan.environment(&entry.name) else { continue };
-        let Some(packaging) = &environment.packaging else { continue };
+        let Some(packaging) = &environment.package.packaging else { continue };
         let wheel_environment = packaging.wheel_environment.get().ok().flatten();
         for name in std::iter::once(packaging.package_environment.clone()).chain(wheel_environment) {
             journal.environment(&name);
@@ -183,7 +186,7 @@ pub(super) fn open_journal(plan: &Plan, discovery: &PythonDiscovery) -> Journal 
         {
             let builder = plan.environment(&packaging.package_environment).ok();
             for environment in std::iter::once(&environment).chain(&builder) {
-                if let Some(interpreter) = discovery.find(&environment.base_python) {
+                if let Some(interpreter) = discovery.find(&environment.python.base_python) {
                     journal.environment(&environment.name).python(&interpreter);
                 }
             }

@@ -100,7 +100,7 @@ const DISPENSABLE: [&str; 7] = ["LEASES", "CPU", "MEMORY", "HEALTH", "PORTS", "R
 
 fn row(service: &ServiceStatus) -> Vec<String> {
     let or_dash = |text: Option<String>| text.filter(|text| !text.is_empty()).unwrap_or_else(|| "-".to_owned());
-    let ports: Vec<String> = service.ports.iter().map(|(name, number)| format!("{name}={number}")).collect();
+    let ports: Vec<String> = service.address.ports.iter().map(|(name, number)| format!("{name}={number}")).collect();
     vec![
         service.name.clone(),
         service.state.clone(),
@@ -108,10 +108,10 @@ fn row(service: &ServiceStatus) -> Vec<String> {
         service.restarts.to_string(),
         or_dash(service.pid.map(|pid| pid.to_string())),
         or_dash(Some(ports.join(" "))),
-        or_dash(service.url.clone()),
-        or_dash(service.uptime.map(table::duration)),
-        or_dash(service.cpu.map(|seconds| format!("{seconds:.1}s"))),
-        or_dash(service.memory.map(table::bytes)),
+        or_dash(service.address.url.clone()),
+        or_dash(service.usage.uptime.map(table::duration)),
+        or_dash(service.usage.cpu.map(|seconds| format!("{seconds:.1}s"))),
+        or_dash(service.usage.memory.map(table::bytes)),
         or_dash(Some(service.leases.join(", "))),
     ]
 }
@@ -121,13 +121,13 @@ pub fn execution_order(options: &Options) -> Result<i32> {
     let names = options.services.names.clone();
     let (verb, wait) = (options.verb, options.services.wait);
     if names.is_empty() {
-        let usage = format!("write `{} {} ENV`", options.program, options.verb.name());
+        let usage = format!("write `{} {} ENV`", options.invocation.program, options.verb.name());
         return Err(ConfigError::handled("no service was named").hint(usage).into());
     }
     let place = state_folder::state_folder(options)?;
-    let Some(mut client) = connect(&place, &options.program)? else {
+    let Some(mut client) = connect(&place, &options.invocation.program)? else {
         return Err(ConfigError::handled("nothing is running")
-            .hint(format!("`{} up` starts services", options.program))
+            .hint(format!("`{} up` starts services", options.invocation.program))
             .into());
     };
     let waiting = || ClientOperation::Wait {
@@ -216,7 +216,7 @@ fn await_supervisor(
     let mut told = false;
     while !interrupt.requested() {
         // It may listen elsewhere than the last one.
-        let place = SupervisorLocation::of(&place.state_dir, &options.variables)?;
+        let place = SupervisorLocation::of(&place.state_dir, &options.process.variables)?;
         match connect_unless_interrupted(&place, "events", interrupt) {
             Ok(Some(client)) => return Ok(Some(client)),
             Err(error) if !matches!(error.downcast_ref(), Some(EnvError::Interrupted)) => return Err(error),

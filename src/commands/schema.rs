@@ -18,13 +18,13 @@ const PAGE: &str = "https://tox.wiki/en/stable/config.html";
 
 /// Prints the schema.
 pub fn execute(options: &Options) -> Result<i32> {
-    if options.schema.all_keys {
-        let schema = all_keys::schema(options.schema.strict)?;
+    if options.generate.schema.all_keys {
+        let schema = all_keys::schema(options.generate.schema.strict)?;
         plain::out(&format!("{}\n", config_format::json(&schema)));
         return Ok(exit_code::OK);
     }
     let plan = open_plan(options)?;
-    let schema = schema(&plan, options.schema.strict)?;
+    let schema = schema(&plan, options.generate.schema.strict)?;
     crate::commands::report_warnings(&plan, options);
     plain::out(&format!("{}\n", config_format::json(&schema)));
     Ok(exit_code::OK)

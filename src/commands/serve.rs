@@ -64,11 +64,11 @@ pub(super) fn prepare(options: &Options, client: &str) -> Result<(SupervisorClie
     report_warnings(&plan, options);
     let plan = Arc::new(plan);
     let run = Arc::new(open_run(options, &plan, discovery, &RunMode::side_by_side())?);
-    warn_of_misspellings(options, &plan, &[], run.reporter.as_ref());
+    warn_of_misspellings(options, &plan, &[], run.output.reporter.as_ref());
     let hold = HoldOptions {
         state_dir: run.project.work_dir.join(STATE_FOLDER),
-        variables: options.variables.clone(),
-        reporter: Arc::clone(&run.reporter),
+        variables: options.process.variables.clone(),
+        reporter: Arc::clone(&run.output.reporter),
         interrupt: run.interrupt.clone(),
         show_output: client == "serve",
         change: true,
@@ -85,7 +85,7 @@ pub(super) fn prepare(options: &Options, client: &str) -> Result<(SupervisorClie
         Err(EnvError::Interrupted) => return Err(EnvError::Interrupted.into()),
         Err(halt) => {
             // What is skipped cannot be served either.
-            let code = halt.report(run.reporter.as_ref(), crate::commands::ROOT).code;
+            let code = halt.report(run.output.reporter.as_ref(), crate::commands::ROOT).code;
             return Ok((client, Err(if code == exit_code::OK { exit_code::FAILED } else { code })));
         }
     };
@@ -175,7 +175,7 @@ fn needed(plan: &Plan, asked: &[String], scale: &[(String, u32)]) -> Result<Serv
         {
             service.instances = *count;
         }
-        for pattern in &environment.depends {
+        for pattern in &environment.relations.depends {
             let fits = known.iter().filter(|other| glob::matches(pattern, other));
             let wanted: Vec<String> = fits.filter(|other| !seen.contains(*other)).cloned().collect();
             for other in wanted {

@@ -57,7 +57,7 @@ pub fn execute(options: &Options) -> Result<i32> {
         let project = plan.project()?;
         let config = Some(plan.settings.source.path.clone()).filter(|path| path.exists());
         let state = project.work_dir.join(STATE_FOLDER);
-        let place = if state.is_dir() { SupervisorLocation::of(&state, &options.variables).ok() } else { None };
+        let place = if state.is_dir() { SupervisorLocation::of(&state, &options.process.variables).ok() } else { None };
         let socket = place.map(|place| place.socket).filter(|socket| !socket.as_os_str().is_empty());
         let listing = ServiceListing { config, root: project.root, state, socket, services };
         plain::out(&format!("{}\n", serde_json::to_string(&listing)?));
@@ -106,7 +106,7 @@ fn rows(plan: &Plan) -> Result<Vec<ServiceRow>> {
         }
         let environment = plan.environment(name)?;
         let Some(service) = environment.service else { continue };
-        let fits = |other: &&String| environment.depends.iter().any(|pattern| glob::matches(pattern, other));
+        let fits = |other: &&String| environment.relations.depends.iter().any(|pattern| glob::matches(pattern, other));
         rows.push(ServiceRow {
             name: name.clone(),
             share: service.share,

@@ -16,11 +16,11 @@ use crate::serve::supervisor::moved_state;
 
 /// The state folder of the project's supervisor.
 pub fn state_folder(options: &Options) -> Result<SupervisorLocation> {
-    let at = |state_dir: &Path| SupervisorLocation::of(state_dir, &options.variables);
+    let at = |state_dir: &Path| SupervisorLocation::of(state_dir, &options.process.variables);
     let configured = configured(options);
     if let Ok(Some((work_dir, root))) = &configured {
         let place = at(&work_dir.join(STATE_FOLDER))?;
-        if options.work_dir.is_some() || place.connect().is_listening() {
+        if options.project.work_dir.is_some() || place.connect().is_listening() {
             return Ok(place);
         }
         // Services may still run from before `work_dir` was changed.
@@ -41,8 +41,8 @@ pub fn state_folder(options: &Options) -> Result<SupervisorLocation> {
         (Ok(_), Some(found)) => Ok(found.clone()),
         (Err(error), None) => Err(error),
         (Ok(_), None) => {
-            let work_dir = options.work_dir.as_deref().unwrap_or(Path::new(".tox"));
-            Ok(at(&options.current_dir.join(work_dir).join(STATE_FOLDER))?)
+            let work_dir = options.project.work_dir.as_deref().unwrap_or(Path::new(".tox"));
+            Ok(at(&options.process.current_dir.join(work_dir).join(STATE_FOLDER))?)
         }
     }
 }
@@ -60,20 +60,22 @@ fn configured(options: &Options) -> Result<Option<(PathBuf, PathBuf)>> {
 
 /// The state folders there are that may be the project's, the likeliest first.
 fn traces(options: &Options) -> Vec<PathBuf> {
-    let here = |path: &Path| options.current_dir.join(path);
-    let start = match (&options.root_dir, &options.config_file) {
+    let here = |path: &Path| options.process.current_dir.join(path);
+    let start = match (&options.project.root_dir, &options.project.config_file) {
         (Some(root), _) => here(root),
         (None, Some(file)) if here(file).is_dir() => here(file),
-        (None, Some(file)) => here(file).parent().map_or_else(|| options.current_dir.clone(), Path::to_path_buf),
-        (None, None) => options.current_dir.clone(),
+        (None, Some(file)) => {
+            here(file).parent().map_or_else(|| options.process.current_dir.clone(), Path::to_path_buf)
+        }
+        (None, None) => options.process.current_dir.clone(),
     };
-    let named = options.work_dir.as_deref().map(|work_dir| vec![here(work_dir).join(STATE_FOLDER)]);
+    let named = options.project.work_dir.as_deref().map(|work_dir| vec![here(work_dir).join(STATE_FOLDER)]);
     let candidates = named.unwrap_or_else(|| start.ancestors().flat_map(|root| likely(root, options)).collect());
     candidates.into_iter().filter(|candidate| candidate.is_dir()).collect()
 }
 
 /// Where a project with this root may keep its state, whatever its configuration says.
 fn likely(root: &Path, options: &Options) -> Vec<PathBuf> {
-    let moved = moved_state::recall(&options.variables, root);
+    let moved = moved_state::recall(&options.process.variables, root);
     moved.into_iter().chain([root.join(".tox").join(STATE_FOLDER)]).collect()
 }

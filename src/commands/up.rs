@@ -48,7 +48,7 @@ pub fn execute_up(options: &Options) -> Result<i32> {
             Ok(exit_code::OK)
         }
         Err(error) if matches!(error.downcast_ref(), Some(EnvError::Interrupted)) => {
-            let program = &options.program;
+            let program = &options.invocation.program;
             notice(&format!("interrupted: the requested services keep running in the background ({names})\n"));
             crate::commands::plain_hint(&format!("`{program} down` stops it"));
             Err(error)

@@ -50,13 +50,13 @@ impl CommandSession {
     }
 
     fn globs(&self) -> Vec<String> {
-        program::allowed_globs(&self.paths, &self.allow)
+        program::allowed_globs(&self.programs.paths, &self.programs.allow)
     }
 
     /// The words that start a program in `cwd`, as [`CommandSession::execute`] would, for a caller that
     /// starts it elsewhere.
     pub fn resolve_words(&self, argv: Vec<String>, cwd: PathBuf) -> Result<Vec<String>, CommandRefusal> {
-        let globs = program::allowed_globs(&self.paths, &self.allow);
+        let globs = program::allowed_globs(&self.programs.paths, &self.programs.allow);
         let shown = DisplayedCommand::default();
         let request = CommandRequest {
             argv,

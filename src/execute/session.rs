@@ -130,12 +130,9 @@ impl CommandRefusal {
 #[derive(Clone)]
 pub struct CommandSession {
     pub environment: String,
-    /// Folders of the environment that come first on PATH and whose programs may all be run.
-    pub paths: Vec<PathBuf>,
+    pub programs: AllowedPrograms,
     /// Complete, PATH included.
     pub variables: EnvVariables,
-    /// Globs besides the environment's own folders.
-    pub allow: Vec<String>,
     pub log_dir: PathBuf,
     /// Numbers the log files.
     pub log_number: Arc<AtomicUsize>,
@@ -160,12 +157,23 @@ pub struct CommandSession {
     pub record: Option<Arc<Mutex<Vec<CommandOutcome>>>>,
 }
 
+/// The programs that commands may run.
+#[derive(Clone)]
+pub struct AllowedPrograms {
+    /// Folders of the environment that come first on PATH and whose programs may all be run.
+    pub paths: Vec<PathBuf>,
+    /// Globs besides the environment's own folders.
+    pub allow: Vec<String>,
+}
+
 impl CommandSession {
     /// Adds a folder of the environment's programs after those there are, and before all others on PATH.
     pub fn add_path(&mut self, path: PathBuf) {
-        self.paths.push(path);
-        let path =
-            crate::execute::environment::search_path(&self.paths, self.variables.get("PATH").unwrap_or_default());
+        self.programs.paths.push(path);
+        let path = crate::execute::environment::search_path(
+            &self.programs.paths,
+            self.variables.get("PATH").unwrap_or_default(),
+        );
         self.variables.set("PATH", path);
     }
 

@@ -10,7 +10,8 @@ use parking_lot::{Condvar, Mutex};
 use crate::event::{Level, OutputStream, Reporter, RunEvent};
 use crate::execute::process::ProcessGrouping;
 use crate::execute::session::{
-    CommandDisplay, CommandOutcome, CommandRefusal, CommandRequest, CommandSession, CommandStdin, DisplayedCommand,
+    AllowedPrograms, CommandDisplay, CommandOutcome, CommandRefusal, CommandRequest, CommandSession, CommandStdin,
+    DisplayedCommand,
 };
 use crate::model::environment::Timeouts;
 use crate::model::{EnvVariables, ExitRule};
@@ -85,9 +86,8 @@ impl CommandFixture {
         let soon = Duration::from_millis(50);
         let session = CommandSession {
             environment: "py".into(),
-            paths: vec![root.join("bin")],
+            programs: AllowedPrograms { paths: vec![root.join("bin")], allow: vec!["*".into()] },
             variables,
-            allow: vec!["*".into()],
             log_dir: root.join("log"),
             log_number: Arc::default(),
             not_found: Arc::default(),
@@ -189,7 +189,7 @@ fn large_output_on_both_streams_is_shown_and_kept_in_order() {
 fn the_log_file_has_the_format_of_tox_without_secrets() {
     let mut fixture = CommandFixture::new();
     fixture.session.variables.set("API_KEY", "abc");
-    fixture.session.allow = vec![" sh ".into()];
+    fixture.session.programs.allow = vec![" sh ".into()];
     let outcome = fixture.run(&["sh", "-c", "echo hi; echo err >&2; exit 2", "--token=xyz"]);
     let root = fixture.root().display();
     assert_eq!(
@@ -208,7 +208,7 @@ fn the_log_file_has_the_format_of_tox_without_secrets() {
 #[test]
 fn a_program_that_is_not_allowed_does_not_run() {
     let mut fixture = CommandFixture::new();
-    fixture.session.allow.clear();
+    fixture.session.programs.allow.clear();
     let refusal = fixture.session.execute(fixture.request(&["sh", "-c", "echo > ran"])).unwrap_err();
     assert_eq!(refusal.to_string(), "sh is not allowed, use allowlist_externals to allow it");
     assert!(!fixture.root().join("ran").exists());

@@ -12,17 +12,11 @@ use crate::source::ini;
 /// The settings of pip that another installer has to follow.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PipSettings {
-    pub index_url: Option<String>,
-    pub extra_index_urls: Vec<String>,
-    pub no_index: bool,
-    pub find_links: Vec<String>,
+    pub sources: IndexSettings,
     pub constraints: Vec<String>,
     pub requirements: Vec<String>,
     pub pre: bool,
-    pub trusted_hosts: Vec<String>,
-    pub certificate: Option<String>,
-    pub client_certificate: Option<String>,
-    pub proxy: Option<String>,
+    pub network: NetworkSettings,
     pub require_hashes: bool,
     /// Names, `:all:` and `:none:`, separated by commas.
     pub no_binary: Vec<String>,
@@ -34,10 +28,28 @@ pub struct PipSettings {
     /// Whether to compile installed modules: if Python may not write bytecode itself (`PYTHONDONTWRITEBYTECODE`), each
     /// run would compile them again. pip always compiles unless `no-compile` is set.
     pub compile: bool,
-    pub timeout: Option<String>,
-    pub retries: Option<String>,
     /// Settings that only pip supports, by pip's names.
     pub only_pip: Vec<String>,
+}
+
+/// Where pip looks for packages.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct IndexSettings {
+    pub index_url: Option<String>,
+    pub extra_index_urls: Vec<String>,
+    pub no_index: bool,
+    pub find_links: Vec<String>,
+}
+
+/// How pip connects to an index.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NetworkSettings {
+    pub trusted_hosts: Vec<String>,
+    pub certificate: Option<String>,
+    pub client_certificate: Option<String>,
+    pub proxy: Option<String>,
+    pub timeout: Option<String>,
+    pub retries: Option<String>,
 }
 
 /// Settings with an effect on pip that no other installer reproduces.
@@ -114,17 +126,17 @@ impl PipSettings {
     fn apply(&mut self, name: &str, value: &str) {
         let words = || value.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
         match name {
-            "index-url" | "pypi-url" => self.index_url = Some(value.to_owned()),
-            "extra-index-url" => self.extra_index_urls = words(),
-            "no-index" => self.no_index = is_true(value),
-            "find-links" => self.find_links = words(),
+            "index-url" | "pypi-url" => self.sources.index_url = Some(value.to_owned()),
+            "extra-index-url" => self.sources.extra_index_urls = words(),
+            "no-index" => self.sources.no_index = is_true(value),
+            "find-links" => self.sources.find_links = words(),
             "constraint" => self.constraints = words(),
             "requirement" => self.requirements = words(),
             "pre" => self.pre = is_true(value),
-            "trusted-host" => self.trusted_hosts = words(),
-            "cert" => self.certificate = Some(value.to_owned()),
-            "client-cert" => self.client_certificate = Some(value.to_owned()),
-            "proxy" => self.proxy = Some(value.to_owned()),
+            "trusted-host" => self.network.trusted_hosts = words(),
+            "cert" => self.network.certificate = Some(value.to_owned()),
+            "client-cert" => self.network.client_certificate = Some(value.to_owned()),
+            "proxy" => self.network.proxy = Some(value.to_owned()),
             "require-hashes" => self.require_hashes = is_true(value),
             "no-binary" => self.no_binary = words(),
             "only-binary" => self.only_binary = words(),
@@ -135,8 +147,8 @@ impl PipSettings {
             "compile" => self.compile |= is_true(value),
             "no-compile" if is_true(value) => self.compile = false,
             "no-cache-dir" => self.no_cache = is_true(value),
-            "timeout" | "default-timeout" => self.timeout = Some(value.to_owned()),
-            "retries" => self.retries = Some(value.to_owned()),
+            "timeout" | "default-timeout" => self.network.timeout = Some(value.to_owned()),
+            "retries" => self.network.retries = Some(value.to_owned()),
             name if ONLY_PIP.contains(&name) && !is_false(value) => self.only_pip.push(name.to_owned()),
             _ => {}
         }
@@ -244,8 +256,11 @@ mod tests {
             ("NPM_PRE", "1"),
         ]);
         let expected = PipSettings {
-            index_url: Some("https://i".to_owned()),
-            extra_index_urls: vec!["https://a".to_owned(), "https://b".to_owned()],
+            sources: IndexSettings {
+                index_url: Some("https://i".to_owned()),
+                extra_index_urls: vec!["https://a".to_owned(), "https://b".to_owned()],
+                ..IndexSettings::default()
+            },
             pre: true,
             no_build_isolation: true,
             only_pip: vec!["use-feature".to_owned()],
@@ -276,9 +291,9 @@ mod tests {
         std::fs::write(root.join(".config/pip/pip.conf"), user)?;
         std::fs::write(root.join("env/pip.conf"), "[global]\nindex-url = https://env\nfind-links = c\n")?;
         let settings = read(&variables(&[("HOME", &home), ("PIP_PROXY", "q")]), &root.join("env"));
-        assert_eq!(settings.index_url.as_deref(), Some("https://env"));
-        assert_eq!(settings.find_links, ["a", "b"]);
-        assert_eq!(settings.proxy.as_deref(), Some("q"));
+        assert_eq!(settings.sources.index_url.as_deref(), Some("https://env"));
+        assert_eq!(settings.sources.find_links, ["a", "b"]);
+        assert_eq!(settings.network.proxy.as_deref(), Some("q"));
 
         let named = root.join("named.conf").display().to_string();
         std::fs::write(&named, "[global]\npre = yes\n")?;

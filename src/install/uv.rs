@@ -93,9 +93,9 @@ impl Uv {
             return Err("a requirement has config settings of its own".to_owned());
         }
         let mut translation = UvArguments {
-            index_url: self.settings.index_url.clone(),
-            extra_index_urls: self.settings.extra_index_urls.clone(),
-            no_index: self.settings.no_index,
+            index_url: self.settings.sources.index_url.clone(),
+            extra_index_urls: self.settings.sources.extra_index_urls.clone(),
+            no_index: self.settings.sources.no_index,
             pre: self.pre || self.settings.pre,
             require_hashes: self.settings.require_hashes,
             no_deps: self.settings.no_deps,
@@ -114,9 +114,9 @@ impl Uv {
                 translation.options.extend([option.to_owned(), value.clone()]);
             }
         };
-        each("--find-links", &settings.find_links);
+        each("--find-links", &settings.sources.find_links);
         each("--constraint", &settings.constraints);
-        each("--allow-insecure-host", &settings.trusted_hosts);
+        each("--allow-insecure-host", &settings.network.trusted_hosts);
         each("--requirement", &settings.requirements);
         for (option, values) in [("--no-binary", &settings.no_binary), ("--only-binary", &settings.only_binary)] {
             for value in values {
@@ -141,7 +141,7 @@ impl Uv {
                 ("prefer_binary" | "features_enabled" | "trusted_hosts", _) => {
                     return Err(format!("uv knows nothing like `{option}` in a requirement file"));
                 }
-                ("index_url", _) if self.settings.index_url.is_some() => {
+                ("index_url", _) if self.settings.sources.index_url.is_some() => {
                     return Err("a requirement file names an index, and so do pip's settings".to_owned());
                 }
                 _ => {}
@@ -198,13 +198,13 @@ impl Uv {
         set("UV_INDEX_URL", translation.index_url.as_ref());
         let extra = translation.extra_index_urls.join(" ");
         set("UV_EXTRA_INDEX_URL", (!extra.is_empty()).then_some(&extra));
-        set("SSL_CERT_FILE", settings.certificate.as_ref());
-        set("SSL_CLIENT_CERT", settings.client_certificate.as_ref());
+        set("SSL_CERT_FILE", settings.network.certificate.as_ref());
+        set("SSL_CLIENT_CERT", settings.network.client_certificate.as_ref());
         for name in ["HTTP_PROXY", "HTTPS_PROXY"] {
-            set(name, settings.proxy.as_ref());
+            set(name, settings.network.proxy.as_ref());
         }
-        set("UV_HTTP_TIMEOUT", settings.timeout.as_ref());
-        set("UV_HTTP_RETRIES", settings.retries.as_ref());
+        set("UV_HTTP_TIMEOUT", settings.network.timeout.as_ref());
+        set("UV_HTTP_RETRIES", settings.network.retries.as_ref());
         if settings.no_cache {
             variables.push(owned(("UV_NO_CACHE", "1")));
         }
@@ -280,6 +280,7 @@ fn uv_requirement(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::install::pip_settings::{IndexSettings, NetworkSettings};
     use crate::model::environment::InstallSettings;
     use crate::model::requirements::RequirementText;
     use crate::model::{Command, Deferred};
@@ -353,13 +354,19 @@ mod tests {
     #[test]
     fn settings_of_pip_reach_uv() -> Result<(), crate::error::ConfigError> {
         let settings = PipSettings {
-            index_url: Some("https://i".to_owned()),
-            extra_index_urls: vec!["https://j".to_owned()],
-            find_links: vec!["w".to_owned()],
+            sources: IndexSettings {
+                index_url: Some("https://i".to_owned()),
+                extra_index_urls: vec!["https://j".to_owned()],
+                find_links: vec!["w".to_owned()],
+                ..IndexSettings::default()
+            },
             constraints: vec!["c.txt".to_owned()],
             pre: true,
-            certificate: Some("/c.pem".to_owned()),
-            proxy: Some("http://p".to_owned()),
+            network: NetworkSettings {
+                certificate: Some("/c.pem".to_owned()),
+                proxy: Some("http://p".to_owned()),
+                ..NetworkSettings::default()
+            },
             no_binary: vec![":all:".to_owned()],
             ..PipSettings::default()
         };
@@ -393,7 +400,10 @@ mod tests {
             program: "uv".into(),
             python: "python".into(),
             pip: Pip::new(&installation())?,
-            settings: PipSettings { index_url: Some("https://i".to_owned()), ..PipSettings::default() },
+            settings: PipSettings {
+                sources: IndexSettings { index_url: Some("https://i".to_owned()), ..IndexSettings::default() },
+                ..PipSettings::default()
+            },
             pre: false,
             role: UvRole::StandIn,
         };

@@ -112,6 +112,7 @@ fn indexes(translation: &UvArguments) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::install::pip::Pip;
+    use crate::install::pip_settings::IndexSettings;
     use crate::install::pip_settings::PipSettings;
     use crate::model::environment::{InstallSettings, InstallerChoice};
     use crate::model::requirements::RequirementText;
@@ -136,8 +137,11 @@ mod tests {
     #[test]
     fn what_would_be_installed_is_locked_with_the_same_settings() -> Result<(), String> {
         let settings = PipSettings {
-            index_url: Some("https://u:p@i/simple".to_owned()),
-            find_links: vec!["w".to_owned()],
+            sources: IndexSettings {
+                index_url: Some("https://u:p@i/simple".to_owned()),
+                find_links: vec!["w".to_owned()],
+                ..IndexSettings::default()
+            },
             upgrade: true,
             requirements: vec!["always.txt".to_owned()],
             ..PipSettings::default()
@@ -170,7 +174,14 @@ mod tests {
             upgrade: true,
             ..UvLockRequest::default()
         };
-        let command = command(PipSettings { no_index: true, ..PipSettings::default() }, &["a"], &wish)?;
+        let command = command(
+            PipSettings {
+                sources: IndexSettings { no_index: true, ..IndexSettings::default() },
+                ..PipSettings::default()
+            },
+            &["a"],
+            &wish,
+        )?;
         let words = command.arguments.join(" ");
         assert!(words.contains("--python-platform windows") && !words.contains("--universal"), "{words}");
         assert!(words.contains("--no-index --upgrade"), "{words}");

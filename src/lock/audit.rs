@@ -159,11 +159,11 @@ fn queried(locks: &ProjectLocks<'_>, subjects: &BTreeSet<QueriedPackage>) -> Res
     }
     let mut variables = locks.run.host.clone();
     let settings = PipSettings::read(&variables, &locks.project.work_dir);
-    if let Some(certificate) = settings.certificate.filter(|_| variables.get("SSL_CERT_FILE").is_none()) {
+    if let Some(certificate) = settings.network.certificate.filter(|_| variables.get("SSL_CERT_FILE").is_none()) {
         variables.set("SSL_CERT_FILE", certificate);
     }
     for name in ["HTTP_PROXY", "HTTPS_PROXY"] {
-        if let Some(proxy) = settings.proxy.as_ref().filter(|_| variables.get(name).is_none()) {
+        if let Some(proxy) = settings.network.proxy.as_ref().filter(|_| variables.get(name).is_none()) {
             variables.set(name, proxy);
         }
     }

@@ -69,8 +69,8 @@ fn resolved_edges(locks: &ProjectLocks<'_>, name: &str, document: &LockDocument)
 /// `None` if a locked package is not installed.
 fn installed_edges(locks: &ProjectLocks<'_>, name: &str, document: &LockDocument) -> Option<PackageEdges> {
     let environment = locks.plan.environment(name).ok()?;
-    let interpreter = locks.discovery.find(&environment.base_python)?;
-    let site_packages = interpreter.layout(&environment.env_dir).purelib;
+    let interpreter = locks.discovery.find(&environment.python.base_python)?;
+    let site_packages = interpreter.layout(&environment.folders.env_dir).purelib;
     let edges = edges_of_installed(&site_packages);
     let is_there = |package: &LockedPackage| {
         package.marker.is_some()

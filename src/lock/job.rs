@@ -229,7 +229,7 @@ impl LockJob<'_> {
             _ => Vec::new(),
         };
         let wanted = UvLockRequest {
-            platform: match lockable.environment.dependencies.platforms.as_slice() {
+            platform: match lockable.environment.contents.dependencies.platforms.as_slice() {
                 [one] => Some(one.clone()),
                 _ => None,
             },

@@ -25,7 +25,7 @@ pub(super) fn with_bases(plan: &Plan, names: Vec<String>) -> Result<Vec<String>,
 
 /// The position of the environment that `layer` is a layer on, if envo locks it.
 pub(super) fn base_among(lockables: &[LockableEnv], layer: &LockableEnv) -> Option<usize> {
-    let base = layer.environment.layer_on.as_ref()?;
+    let base = layer.environment.relations.layer_on.as_ref()?;
     lockables.iter().position(|one| one.environment.name == *base)
 }
 

@@ -56,12 +56,12 @@ impl<'a> ProjectLocks<'a> {
     }
 
     pub fn reporter(&self) -> &dyn Reporter {
-        self.run.reporter.as_ref()
+        self.run.output.reporter.as_ref()
     }
 
     /// Runs the tools of an environment's languages.
     pub(super) fn env_builder(&self, environment: &Arc<Environment>) -> EnvBuilder {
-        EnvBuilder::new(Arc::clone(&self.run), Arc::clone(environment), Arc::clone(&self.run.reporter))
+        EnvBuilder::new(Arc::clone(&self.run), Arc::clone(environment), Arc::clone(&self.run.output.reporter))
     }
 
     /// Any failure because of an interrupt ends as interrupts do.
@@ -126,7 +126,7 @@ impl<'a> ProjectLocks<'a> {
             return Ok(Err(reason));
         }
         if !self.options.locks.platforms.is_empty() {
-            environment.dependencies.platforms.clone_from(&self.options.locks.platforms);
+            environment.contents.dependencies.platforms.clone_from(&self.options.locks.platforms);
         }
         let variables = execute::environment::variables(&self.run.host, &environment.variables, &[])?;
         let reading = LockInputReader { project: &self.project, variables: &variables };
@@ -186,7 +186,7 @@ impl<'a> ProjectLocks<'a> {
             lower_bound(line.trim_matches('"'))
         };
         let lowest = lockable.inputs.lowest.or_else(earlier);
-        LockTarget::of(&lockable.environment.base_python, self.discovery.as_ref(), lowest)
+        LockTarget::of(&lockable.environment.python.base_python, self.discovery.as_ref(), lowest)
             .map_err(|reason| LockError::Impossible { environment: name.clone(), reason })
     }
 
@@ -199,9 +199,9 @@ impl<'a> ProjectLocks<'a> {
     ) -> Result<(LockResolver, Option<String>), LockError> {
         let environment = &lockable.environment;
         let impossible = |reason: String| LockError::Impossible { environment: environment.name.clone(), reason };
-        let installation = &environment.installation;
+        let installation = &environment.contents.installation;
         let choice = self.run.installer.unwrap_or(installation.installer);
-        let settings = PipSettings::read(&lockable.variables, &environment.env_dir);
+        let settings = PipSettings::read(&lockable.variables, &environment.folders.env_dir);
         let because = |reason: String| self.pip(target, &settings).map(|pip| (pip, Some(reason)));
         if choice == InstallerChoice::Pip {
             return self.pip(target, &settings).map(|pip| (pip, None)).map_err(impossible);
@@ -254,11 +254,11 @@ impl<'a> ProjectLocks<'a> {
         };
         let pip = self.run.python.locking_pip(interpreter)?;
         let words = [pip.into_os_string(), "lock".into(), "--quiet".into(), "--disable-pip-version-check".into()];
-        let index = settings.index_url.clone().unwrap_or_else(|| "https://pypi.org/simple".to_owned());
-        let indexes = if settings.no_index {
+        let index = settings.sources.index_url.clone().unwrap_or_else(|| "https://pypi.org/simple".to_owned());
+        let indexes = if settings.sources.no_index {
             Vec::new()
         } else {
-            std::iter::once(index).chain(settings.extra_index_urls.iter().cloned()).collect()
+            std::iter::once(index).chain(settings.sources.extra_index_urls.iter().cloned()).collect()
         };
         Ok(LockResolver::Pip { program: interpreter.system_executable.clone(), words: words.to_vec(), indexes })
     }
@@ -272,7 +272,7 @@ fn platforms(lockable: &LockableEnv) -> Result<Vec<LockPlatform>, LockError> {
         LockPlatform::named(text)
             .ok_or_else(|| LockError::Impossible { environment: lockable.environment.name.clone(), reason: reason() })
     };
-    lockable.environment.dependencies.platforms.iter().map(named).collect()
+    lockable.environment.contents.dependencies.platforms.iter().map(named).collect()
 }
 
 /// Whether the command line names no environment.

@@ -91,15 +91,15 @@ impl LockInputs {
             inputs: Vec::new(),
             request: InstallRequest::new("lock", Vec::new()),
         };
-        let dependencies = &environment.dependencies;
+        let dependencies = &environment.contents.dependencies;
         if environment.has_python() {
-            collected.add("python", target::input_lines(&environment.base_python));
+            collected.add("python", target::input_lines(&environment.python.base_python));
         }
         collected.add("platforms", dependencies.platforms.clone());
         let deps = requirements::parse(&dependencies.deps.get()?, RequirementKind::Deps, reading.variables)?;
         collected.requirements("deps", &deps);
         let constraints = requirements::parse(
-            &environment.installation.constraints.get()?,
+            &environment.contents.installation.constraints.get()?,
             RequirementKind::Constraints,
             reading.variables,
         )?;
@@ -111,16 +111,16 @@ impl LockInputs {
             collected.named("groups", requirements);
         }
         let (mut lowest, mut asked_of) = (None, None);
-        if let Some(script) = &environment.script {
+        if let Some(script) = &environment.contents.script {
             lowest = collected.script(&reading.project.root, &script.path)?;
         }
-        if let Some(packaging) = &environment.packaging {
+        if let Some(packaging) = &environment.package.packaging {
             (lowest, asked_of) = collected.project(&reading.project.package_root, packaging)?;
         }
         collected.settings(environment)?;
         let CollectedInputs { inputs, request, .. } = collected;
         let mut read = Self { inputs, request, lowest, asked_of, base: None };
-        if let Some(base) = &environment.layer_on {
+        if let Some(base) = &environment.relations.layer_on {
             // Without a lock, the base has no versions to keep to.
             read.lay_on(base, &LockDocument::read(&lock_path(reading.project, base)).unwrap_or_default());
         }
@@ -250,7 +250,7 @@ impl CollectedInputs<'_> {
             .map(|(name, value)| format!("{name}={value}"))
             .collect();
         lines.sort();
-        if environment.installation.pip_pre {
+        if environment.contents.installation.pip_pre {
             lines.push("pip_pre".to_owned());
         }
         self.add("settings", lines);

@@ -23,10 +23,10 @@ pub const INDEX: &str = "envo.lock";
 
 /// Another lock that already fixes the environment's contents, so that it has none of envo's; `None` if not found.
 pub fn has_its_own(environment: &Environment, project: &ProjectSettings) -> Option<String> {
-    if environment.uv.as_ref().is_some_and(|uv| uv.sync.is_some()) {
+    if environment.contents.uv.as_ref().is_some_and(|uv| uv.sync.is_some()) {
         return Some("uv.lock says what it contains".to_owned());
     }
-    let pylock = &environment.dependencies.pylock;
+    let pylock = &environment.contents.dependencies.pylock;
     let own = index::lock_path(project, &environment.name);
     (!pylock.is_empty() && project.package_root.join(pylock) != own)
         .then(|| format!("`pylock = {pylock}` says what it contains"))

@@ -94,6 +94,8 @@ pub struct Timeouts {
 /// How the virtual environment is created.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CreationSettings {
+    /// Whether an existing environment is removed first.
+    pub recreate: bool,
     pub system_site_packages: bool,
     pub always_copy: bool,
     pub download: bool,
@@ -271,29 +273,64 @@ pub struct Environment {
     /// The `runner` or packager's name (`virtualenv`, `uv-venv-runner`, …).
     pub runner: String,
     pub description: Deferred<String>,
+    pub folders: EnvFolders,
+    pub python: PythonChoice,
+    /// A Python regular expression that the platform must match; empty: any.
+    pub platform: String,
+    pub creation: CreationSettings,
+    pub contents: ContentSettings,
+    pub package: PackageRole,
+    pub variables: VariableSettings,
+    pub execution: ExecutionSettings,
+    pub relations: EnvRelations,
+    pub service: Option<ServiceSettings>,
+    /// The entries of `runtime`, in order; empty: only Python.
+    pub runtimes: Vec<RuntimeRequirement>,
+}
+
+/// The folders of one environment.
+#[derive(Debug, Clone)]
+pub struct EnvFolders {
     pub env_dir: PathBuf,
     /// Emptied at the start of each run.
     pub tmp_dir: PathBuf,
     pub log_dir: PathBuf,
+}
+
+/// The interpreters that an environment can be created from.
+#[derive(Debug, Clone)]
+pub struct PythonChoice {
     /// Interpreter specs in order of preference.
     pub base_python: Vec<String>,
     pub skip_missing_interpreters: bool,
     /// Whether an interpreter may be installed if it is missing.
     pub install_python: bool,
-    /// A Python regular expression that the platform must match; empty: any.
-    pub platform: String,
-    pub recreate: bool,
-    pub creation: CreationSettings,
+}
+
+/// What is installed into an environment, and how.
+#[derive(Debug, Clone)]
+pub struct ContentSettings {
     pub installation: InstallSettings,
     pub dependencies: Dependencies,
-    pub packaging: Option<Packaging>,
     /// Only for environments that uv creates and fills.
     pub uv: Option<UvSettings>,
     /// Only for environments of scripts.
     pub script: Option<ScriptSource>,
+}
+
+/// How an environment uses or builds the project's package.
+#[derive(Debug, Clone)]
+pub struct PackageRole {
+    pub packaging: Option<Packaging>,
     /// Only for packaging environments.
     pub build: Option<PackageBuild>,
-    pub variables: VariableSettings,
+    /// The package in another language than Python that the project is installed as.
+    pub package_of_runtime: Option<ProjectPackage>,
+}
+
+/// The commands of an environment, and how they run.
+#[derive(Debug, Clone)]
+pub struct ExecutionSettings {
     pub allowlist_externals: Vec<String>,
     pub timeouts: Timeouts,
     pub commands: CommandLists,
@@ -301,6 +338,11 @@ pub struct Environment {
     pub ignore_outcome: bool,
     pub fail_fast: bool,
     pub parallel_show_output: bool,
+}
+
+/// The other environments that one refers to.
+#[derive(Debug, Clone)]
+pub struct EnvRelations {
     /// Globs of environments this one runs after.
     pub depends: Vec<String>,
     /// The ones among them whose restart restarts this one: `depends = db:restart`.
@@ -309,13 +351,8 @@ pub struct Environment {
     pub depends_inherited: Option<InheritedFrom>,
     /// The environment that this one is a layer on.
     pub layer_on: Option<String>,
-    pub service: Option<ServiceSettings>,
     /// The uses of service addresses in its variables and commands.
     pub asks: Vec<AddressUse>,
-    /// The entries of `runtime`, in order; empty: only Python.
-    pub runtimes: Vec<RuntimeRequirement>,
-    /// The package in another language than Python that the project is installed as.
-    pub package_of_runtime: Option<ProjectPackage>,
 }
 
 /// Where an environment inherits a key from that its own section does not set, for error messages.
@@ -348,7 +385,7 @@ impl Environment {
             Runner::IgnoreName => json!({"type": self.type_name()}),
             _ => json!({"name": self.name, "type": self.type_name()}),
         };
-        if let Some(base) = &self.layer_on {
+        if let Some(base) = &self.relations.layer_on {
             identity["layer_on"] = json!(base);
         }
         identity

@@ -35,6 +35,15 @@ pub struct Interpreter {
     pub machine: Option<String>,
     pub free_threaded: bool,
     pub debug: bool,
+    #[serde(flatten)]
+    pub layout: InterpreterLayout,
+    /// PEP 508 marker variables, as in `packaging.markers.default_environment()`.
+    pub markers: std::collections::BTreeMap<String, String>,
+}
+
+/// Where an interpreter has its files, and where an environment made from it has them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InterpreterLayout {
     /// `sys.base_prefix` (`sys.real_prefix` or `sys.prefix` on 2.7).
     pub base_prefix: PathBuf,
     /// `sys.base_exec_prefix`; differs from the prefix only if compiled modules are installed separately.
@@ -47,8 +56,6 @@ pub struct Interpreter {
     pub purelib: PathBuf,
     /// Where an environment's compiled modules are installed, relative to it.
     pub platlib: PathBuf,
-    /// PEP 508 marker variables, as in `packaging.markers.default_environment()`.
-    pub markers: std::collections::BTreeMap<String, String>,
 }
 
 impl Interpreter {
@@ -62,8 +69,8 @@ impl Interpreter {
         EnvLayout {
             bin_dir: env_dir.join("bin"),
             python: env_dir.join("bin").join("python"),
-            purelib: env_dir.join(&self.purelib),
-            platlib: env_dir.join(&self.platlib),
+            purelib: env_dir.join(&self.layout.purelib),
+            platlib: env_dir.join(&self.layout.platlib),
         }
     }
 }

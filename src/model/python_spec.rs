@@ -212,6 +212,7 @@ fn is_machine(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::interpreter::InterpreterLayout;
     use crate::model::interpreter::PythonVersion;
 
     type Release = (Option<u32>, Option<u32>, Option<u32>);
@@ -298,12 +299,14 @@ mod tests {
             machine: Some("x86_64".to_owned()),
             free_threaded: false,
             debug: false,
-            base_prefix: PathBuf::new(),
-            base_exec_prefix: PathBuf::new(),
-            bundled_wheels: Vec::new(),
-            standard_library: PathBuf::new(),
-            purelib: PathBuf::new(),
-            platlib: PathBuf::new(),
+            layout: InterpreterLayout {
+                base_prefix: PathBuf::new(),
+                base_exec_prefix: PathBuf::new(),
+                bundled_wheels: Vec::new(),
+                standard_library: PathBuf::new(),
+                purelib: PathBuf::new(),
+                platlib: PathBuf::new(),
+            },
             markers: std::collections::BTreeMap::new(),
         }
     }

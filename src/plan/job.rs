@@ -36,7 +36,7 @@ pub enum CiPlugin {
 /// Selects the environments by the job's Python. `tell` receives the plugins' messages. `None` if this is not a job, or
 /// the project uses neither plugin.
 pub fn choose(settings: &Settings, tell: &mut dyn FnMut(String)) -> Result<Option<CiJob>, ConfigError> {
-    if settings.options.variables.text("GITHUB_ACTIONS").as_deref() != Some("true") {
+    if settings.options.process.variables.text("GITHUB_ACTIONS").as_deref() != Some("true") {
         return Ok(None);
     }
     let mapping = settings.gh_mapping()?;
@@ -62,7 +62,7 @@ fn choose_by_gh(
         return Ok(false);
     }
     tell("running tox-gh".to_owned());
-    let words = match settings.options.variables.text(GH_VERSION).filter(|version| !version.is_empty()) {
+    let words = match settings.options.process.variables.text(GH_VERSION).filter(|version| !version.is_empty()) {
         Some(version) => {
             let major = version.split('.').next().unwrap_or_default().to_owned();
             vec![version, major]
@@ -88,7 +88,7 @@ fn choose_by_gh_actions(
     let listed = settings.list(settings.core(), "env_list")?;
     let words =
         words_of_gh_actions(&*interpreter(settings, &settings.interpreters.host_python().display().to_string())?);
-    let alternatives = alternatives(sections, &words, &|name| settings.options.variables.text(name));
+    let alternatives = alternatives(sections, &words, &|name| settings.options.process.variables.text(name));
     let fits = |name: &String| {
         let factors: Vec<&str> = name.split('-').collect();
         alternatives.iter().any(|all| all.split('-').all(|factor| factors.contains(&factor)))
@@ -120,7 +120,7 @@ fn first_of<'a>(mapping: &'a EnvNameMapping, words: &[String]) -> Option<&'a Vec
 
 /// The Python that the job has put first on PATH, else the host Python.
 fn job_python(settings: &Settings) -> Result<Arc<Interpreter>, ConfigError> {
-    let on_path = which::which_in_global(OsStr::new("python"), settings.options.variables.get("PATH")).ok();
+    let on_path = which::which_in_global(OsStr::new("python"), settings.options.process.variables.get("PATH")).ok();
     let python = on_path.and_then(|mut found| found.next()).unwrap_or_else(|| settings.interpreters.host_python());
     interpreter(settings, &python.display().to_string())
 }

@@ -95,26 +95,26 @@ impl Plan {
             return Err(ConfigError::fail(text)
                 .hint(format!("add `python` to the `runtime` of `{name}`, or remove its `layer_on`")));
         }
-        if layer.uv.as_ref().is_some_and(|uv| uv.sync.is_some()) {
+        if layer.contents.uv.as_ref().is_some_and(|uv| uv.sync.is_some()) {
             let text = format!(
                 "`{name}` cannot be a layer on `{below}`: uv fills it from uv.lock, and cannot leave out what `{below}` has"
             );
             return Err(ConfigError::fail(text).hint("use another `runner`, or remove `layer_on`"));
         }
-        let find = |environment: &Environment| self.settings.interpreters.find(&environment.base_python);
+        let find = |environment: &Environment| self.settings.interpreters.find(&environment.python.base_python);
         match (find(layer), find(base)) {
             (Some(own), Some(other)) if !is_same(&own, &other) => {
                 let text = format!(
                     "`{name}` is a layer on `{below}` and must have its Python, {}: {} is {}",
                     described(&other),
-                    layer.base_python.join(", "),
+                    layer.python.base_python.join(", "),
                     described(&own)
                 );
                 let location = self.settings.written_at(name, "base_python");
                 let error = location.into_iter().fold(ConfigError::fail(text), ConfigError::at);
                 let hint =
                     "a layer without `base_python`, and without a version in its name, has the Python of its base";
-                Err(error.hint(format!("{hint}, here `{}`", base.base_python.join(", "))))
+                Err(error.hint(format!("{hint}, here `{}`", base.python.base_python.join(", "))))
             }
             _ => Ok(()),
         }

@@ -100,8 +100,11 @@ impl PlanWarning {
 
 /// Reads the configuration that the options name, or the one found from the current folder.
 pub fn read(options: Arc<Options>, interpreters: Arc<dyn InterpreterLookup>) -> Result<Plan, ConfigError> {
-    let discovery =
-        source::discover(options.config_file.as_deref(), options.root_dir.as_deref(), &options.current_dir)?;
+    let discovery = source::discover(
+        options.project.config_file.as_deref(),
+        options.project.root_dir.as_deref(),
+        &options.process.current_dir,
+    )?;
     let settings = Settings::new(discovery.source, options, interpreters)?;
     let plan = Plan {
         settings,

@@ -56,7 +56,7 @@ impl Plan {
     }
 
     fn is_on_path(&self, interpreter: &Interpreter) -> bool {
-        let path = self.settings.options.variables.get("PATH").unwrap_or_default();
+        let path = self.settings.options.process.variables.get("PATH").unwrap_or_default();
         let own = interpreter.executable.parent();
         let is_own = |folder: PathBuf| own == Some(folder.as_path()) || folder.canonicalize().ok().as_deref() == own;
         std::env::split_paths(path).any(is_own)

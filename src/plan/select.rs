@@ -49,7 +49,7 @@ pub fn names(settings: &Settings, fallback: bool) -> Result<NamedEnvs, ConfigErr
         }
     }
     let all = *choice == EnvironmentChoice::All;
-    let packaged = |name: &String| settings.options.packaged.iter().any(|one| one.name == *name);
+    let packaged = |name: &String| settings.options.project.packaged.iter().any(|one| one.name == *name);
     settings.declared_names()?.iter().try_for_each(|name| named.add(name, all && !packaged(name)))?;
     if let SettingValue::Labels(labels) = settings.value(settings.core(), "labels")? {
         labels.iter().flat_map(|(_, members)| members).try_for_each(|name| named.add(name, false))?;

@@ -13,13 +13,10 @@ pub(super) enum BinaryOption {
 /// The parsed options of one line.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct LineOptions {
-    pub index_url: Option<String>,
-    pub extra_index_urls: Vec<String>,
-    pub no_index: bool,
+    pub sources: PackageSources,
     pub constraints: Vec<String>,
     pub requirements: Vec<String>,
     pub editables: Vec<String>,
-    pub find_links: Vec<String>,
     pub binary: Vec<(BinaryOption, String)>,
     pub prefer_binary: bool,
     pub require_hashes: bool,
@@ -29,6 +26,15 @@ pub(super) struct LineOptions {
     pub hashes: Vec<String>,
     pub config_settings: Vec<String>,
     pub no_deps: bool,
+}
+
+/// Where packages are looked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct PackageSources {
+    pub index_url: Option<String>,
+    pub extra_index_urls: Vec<String>,
+    pub no_index: bool,
+    pub find_links: Vec<String>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -181,7 +187,7 @@ fn classify(word: &str, kind: Option<RequirementKind>) -> LineWord {
 impl LineOptions {
     fn flag(&mut self, key: OptionKey) {
         match key {
-            OptionKey::NoIndex => self.no_index = true,
+            OptionKey::NoIndex => self.sources.no_index = true,
             OptionKey::PreferBinary => self.prefer_binary = true,
             OptionKey::RequireHashes => self.require_hashes = true,
             OptionKey::Pre => self.pre = true,
@@ -192,12 +198,12 @@ impl LineOptions {
 
     fn set(&mut self, definition: &OptionDefinition, value: String) -> Result<(), String> {
         match definition.key {
-            OptionKey::IndexUrl => self.index_url = Some(value),
-            OptionKey::ExtraIndexUrl => add(&mut self.extra_index_urls, value),
+            OptionKey::IndexUrl => self.sources.index_url = Some(value),
+            OptionKey::ExtraIndexUrl => add(&mut self.sources.extra_index_urls, value),
             OptionKey::Constraint => add(&mut self.constraints, value),
             OptionKey::Requirement => add(&mut self.requirements, value),
             OptionKey::Editable => add(&mut self.editables, value),
-            OptionKey::FindLinks => add(&mut self.find_links, value),
+            OptionKey::FindLinks => add(&mut self.sources.find_links, value),
             OptionKey::NoBinary => self.binary.push((BinaryOption::No, value)),
             OptionKey::OnlyBinary => self.binary.push((BinaryOption::Only, value)),
             OptionKey::TrustedHost => add_sorted(&mut self.trusted_hosts, value),
@@ -258,13 +264,13 @@ mod tests {
     #[test]
     fn values_may_be_attached_or_follow() -> Result<(), String> {
         for line in ["-i a", "-ia", "-i=a", "--index-url a", "--index-url=a", "--pypi-url a", "-i b -i a"] {
-            assert_eq!(read(line)?.index_url.as_deref(), Some("a"), "{line}");
+            assert_eq!(read(line)?.sources.index_url.as_deref(), Some("a"), "{line}");
         }
         assert_eq!(read("-Cx=y -C x=z")?.config_settings, ["x=y", "x=z"]);
         assert_eq!(read("--use-feature=x --use-feature fast-deps")?.features, ["fast-deps", "x"]);
         assert_eq!(read("--only-binary foo; x == y")?.binary, [(BinaryOption::Only, "foo;".to_owned())]);
         assert_eq!(read("-r -")?.requirements, ["-"]);
-        assert_eq!(read("-f -1")?.find_links, ["-1"]);
+        assert_eq!(read("-f -1")?.sources.find_links, ["-1"]);
         Ok(())
     }
 

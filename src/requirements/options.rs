@@ -74,7 +74,7 @@ impl MergedOptions {
             self.set("features_enabled", OptionValue::List(features));
         }
         self.merge_indexes(line);
-        if let Some(link) = line.find_links.first() {
+        if let Some(link) = line.sources.find_links.first() {
             let beside = path::joined(&path::parent(file), link);
             let link = if beside.exists() { os_text::decode(beside.as_os_str()) } else { link.clone() };
             self.extend("find_links", [&link]);
@@ -97,17 +97,17 @@ impl MergedOptions {
     /// After `--no-index` all indexes are ignored, wherever they are.
     fn merge_indexes(&mut self, line: &LineOptions) {
         let mut urls = self.list("index_url").map(<[String]>::to_vec);
-        if line.no_index || urls.as_ref().is_some_and(Vec::is_empty) {
+        if line.sources.no_index || urls.as_ref().is_some_and(Vec::is_empty) {
             return self.set("index_url", OptionValue::List(Vec::new()));
         }
-        if let Some(url) = &line.index_url {
+        if let Some(url) = &line.sources.index_url {
             let urls = urls.get_or_insert_default();
             match urls.first_mut() {
                 Some(first) => first.clone_from(url),
                 None => urls.push(url.clone()),
             }
         }
-        for url in &line.extra_index_urls {
+        for url in &line.sources.extra_index_urls {
             let urls = urls.get_or_insert_with(|| vec![DEFAULT_INDEX_URL.to_owned()]);
             if !urls.contains(url) {
                 urls.push(url.clone());

@@ -108,7 +108,8 @@ fn key_of(member: &GraphMember, key: &str) -> String {
 
 fn no_command(graph: &ServiceGraph, _: &ServiceCheckContext<'_>, errors: &mut Vec<ConfigError>) {
     for (_, member, service) in services(graph) {
-        for (key, text) in [("serve", Some(&service.serve)), ("watch_command", service.watch_command.as_ref())] {
+        for (key, text) in [("serve", Some(&service.serve)), ("watch_command", service.watching.watch_command.as_ref())]
+        {
             let Some(text) = text.filter(|text| !is_command(text)) else { continue };
             let place = key_of(member, key);
             let what = if is_open(text) { "whose quote is not closed" } else { "which does not name a program" };
@@ -207,14 +208,14 @@ fn clashes(
 fn duplicate_port(graph: &ServiceGraph, context: &ServiceCheckContext<'_>, errors: &mut Vec<ConfigError>) {
     let mut users: BTreeMap<u16, Vec<usize>> = BTreeMap::new();
     for (at, _, service) in services(graph) {
-        for number in service.ports.iter().filter_map(|port| port.number) {
+        for number in service.address.ports.iter().filter_map(|port| port.number) {
             let users = users.entry(number).or_default();
             if users.last() != Some(&at) {
                 users.push(at);
             }
         }
     }
-    let host = |at: usize| graph.members[at].service.as_ref().map_or("", |service| service.host.as_str());
+    let host = |at: usize| graph.members[at].service.as_ref().map_or("", |service| service.address.host.as_str());
     for (number, users) in users.iter().filter(|(_, users)| users.len() > 1) {
         for (one, other) in clashes(graph, context, users, |one, other| hosts_clash(host(one), host(other))) {
             let (one, other) = (&graph.members[one], &graph.members[other]);
@@ -231,7 +232,7 @@ fn duplicate_port(graph: &ServiceGraph, context: &ServiceCheckContext<'_>, error
 
 /// The service's name for the port with that number.
 fn port_name(member: &GraphMember, number: u16) -> &str {
-    let mut ports = member.service.iter().flat_map(|service| &service.ports);
+    let mut ports = member.service.iter().flat_map(|service| &service.address.ports);
     ports.find(|port| port.number == Some(number)).map_or("", |port| &port.name)
 }
 
@@ -244,7 +245,7 @@ fn hosts_clash(one: &str, other: &str) -> bool {
 
 fn instances_of_one_port(graph: &ServiceGraph, _: &ServiceCheckContext<'_>, errors: &mut Vec<ConfigError>) {
     for (_, member, service) in services(graph).filter(|(_, _, service)| service.instances > 1) {
-        for port in service.ports.iter().filter(|port| port.number.is_some()) {
+        for port in service.address.ports.iter().filter(|port| port.number.is_some()) {
             let number = port.number.unwrap_or_default();
             errors.push(
                 ConfigError::handled(format!(
@@ -262,12 +263,20 @@ fn instances_of_one_port(graph: &ServiceGraph, _: &ServiceCheckContext<'_>, erro
 fn bad_host(graph: &ServiceGraph, _: &ServiceCheckContext<'_>, errors: &mut Vec<ConfigError>) {
     let in_names = |c: char| c.is_alphanumeric() || matches!(c, '-' | '.' | '_');
     for (_, member, service) in services(graph) {
-        let host = service.host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(&service.host);
+        let host = service
+            .address
+            .host
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'))
+            .unwrap_or(&service.address.host);
         // An address may name its network interface after `%`.
         let address = host.split_once('%').map_or(host, |(address, _)| address);
         if address.parse::<std::net::IpAddr>().is_err() && !host.chars().all(in_names) {
-            let message =
-                format!("`host = {}` of {} is neither an address nor a name", service.host, key_of(member, "host"));
+            let message = format!(
+                "`host = {}` of {} is neither an address nor a name",
+                service.address.host,
+                key_of(member, "host")
+            );
             errors.push(ConfigError::handled(message).hint("write one as `127.0.0.1`, `::1` or `localhost`"));
         }
     }
@@ -275,7 +284,7 @@ fn bad_host(graph: &ServiceGraph, _: &ServiceCheckContext<'_>, errors: &mut Vec<
 
 fn bad_probe(graph: &ServiceGraph, _: &ServiceCheckContext<'_>, errors: &mut Vec<ConfigError>) {
     for (_, member, service) in services(graph) {
-        for (key, text) in [("ready", Some(service.ready_text())), ("alive", service.alive.clone())] {
+        for (key, text) in [("ready", Some(service.ready_text())), ("alive", service.probes.alive.clone())] {
             let Some(text) = text else { continue };
             let wrong = match Probe::parse(&text) {
                 Ok(Probe::Log { .. } | Probe::Notify | Probe::Exit) if key == "alive" => {
@@ -340,9 +349,9 @@ fn ambiguous_variable(graph: &ServiceGraph, context: &ServiceCheckContext<'_>, e
 }
 
 fn nothing_to_adopt(graph: &ServiceGraph, _: &ServiceCheckContext<'_>, errors: &mut Vec<ConfigError>) {
-    for (_, member, service) in services(graph).filter(|(_, _, service)| service.adopt) {
+    for (_, member, service) in services(graph).filter(|(_, _, service)| service.address.adopt) {
         let place = key_of(member, "adopt");
-        if service.ports.iter().all(|port| port.number.is_none()) {
+        if service.address.ports.iter().all(|port| port.number.is_none()) {
             errors.push(
                 ConfigError::handled(format!("{place} has `adopt`, which needs a port with a number"))
                     .hint("write `ports = NAME=NUMBER`"),
@@ -364,7 +373,7 @@ fn nothing_to_adopt(graph: &ServiceGraph, _: &ServiceCheckContext<'_>, errors: &
 
 fn no_sockets(graph: &ServiceGraph, _: &ServiceCheckContext<'_>, errors: &mut Vec<ConfigError>) {
     for (_, member, service) in services(graph) {
-        if service.listen_fds && service.ports.is_empty() {
+        if service.address.listen_fds && service.address.ports.is_empty() {
             errors.push(
                 ConfigError::handled(format!(
                     "{} has `listen_fds` but declares no `ports`",
@@ -378,7 +387,9 @@ fn no_sockets(graph: &ServiceGraph, _: &ServiceCheckContext<'_>, errors: &mut Ve
 
 fn watch_command_alone(graph: &ServiceGraph, _: &ServiceCheckContext<'_>, errors: &mut Vec<ConfigError>) {
     for (_, member, service) in services(graph) {
-        if service.watch_command.is_some() && service.watch.iter().all(|pattern| pattern.starts_with('!')) {
+        if service.watching.watch_command.is_some()
+            && service.watching.watch.iter().all(|pattern| pattern.starts_with('!'))
+        {
             errors.push(
                 ConfigError::handled(format!(
                     "{} has a `watch_command`, but its `watch` is empty",
@@ -393,11 +404,11 @@ fn watch_command_alone(graph: &ServiceGraph, _: &ServiceCheckContext<'_>, errors
 fn bad_signal(graph: &ServiceGraph, _: &ServiceCheckContext<'_>, errors: &mut Vec<ConfigError>) {
     for member in &graph.members {
         if let Some(service) = &member.service
-            && signal_number(&service.stop_signal).is_none()
+            && signal_number(&service.stopping.stop_signal).is_none()
         {
             errors.push(ConfigError::handled(format!(
                 "`stop_signal = {}` of {} is not a signal",
-                service.stop_signal,
+                service.stopping.stop_signal,
                 key_of(member, "stop_signal")
             )));
         }

@@ -29,11 +29,11 @@ impl From<&Environment> for GraphMember {
     fn from(environment: &Environment) -> Self {
         Self {
             name: environment.name.clone(),
-            depends: environment.depends.clone(),
-            restarts_with: environment.restarts_with.clone(),
-            depends_inherited: environment.depends_inherited.clone(),
+            depends: environment.relations.depends.clone(),
+            restarts_with: environment.relations.restarts_with.clone(),
+            depends_inherited: environment.relations.depends_inherited.clone(),
             service: environment.service.clone(),
-            asks: environment.asks.clone(),
+            asks: environment.relations.asks.clone(),
         }
     }
 }

@@ -12,11 +12,11 @@ use crate::error::ConfigError;
 use crate::event::Reporter;
 use crate::execute::interrupt::Interrupt;
 use crate::execute::process::ProcessGrouping;
-use crate::execute::session::CommandSession;
+use crate::execute::session::{AllowedPrograms, CommandSession};
 use crate::model::literal;
 use crate::model::{Command, EnvVariables, Environment};
 use crate::serve::fields::{self, ServiceInstance, ServiceInstances};
-use crate::serve::protocol::{ServiceDefinition, VariablesJson};
+use crate::serve::protocol::{DefinedCommands, ServiceDefinition, VariablesJson};
 
 /// The maximum number of files below one folder that count as inputs of a job.
 const MOST_FILES: usize = 10_000;
@@ -24,26 +24,28 @@ const MOST_FILES: usize = 10_000;
 /// The definition that a supervisor needs to serve an environment, or, without `serve`, to run it as a job.
 /// The graph adds the dependencies.
 pub fn define(environment: &Environment, session: &CommandSession) -> Result<ServiceDefinition, ConfigError> {
-    let lists = &environment.commands;
-    let cwd = session.current_dir.join(environment.change_dir.get()?);
+    let lists = &environment.execution.commands;
+    let cwd = session.current_dir.join(environment.execution.change_dir.get()?);
     let is_job = environment.service.is_none();
     let commands = if is_job { lists.main.get()? } else { Vec::new() };
-    let inputs = if is_job { inputs(&commands, &cwd, &environment.env_dir) } else { String::new() };
+    let inputs = if is_job { inputs(&commands, &cwd, &environment.folders.env_dir) } else { String::new() };
     let definition = ServiceDefinition {
         name: environment.name.clone(),
         service: environment.service.clone(),
         depends: Vec::new(),
-        commands_pre: lists.pre.get()?,
-        commands,
-        commands_post: lists.post.get()?,
-        ignore_errors: lists.ignore_errors,
-        retries: lists.retries,
-        post_after_interrupt: lists.post_after_interrupt,
+        steps: DefinedCommands {
+            commands_pre: lists.pre.get()?,
+            commands,
+            commands_post: lists.post.get()?,
+            ignore_errors: lists.ignore_errors,
+            retries: lists.retries,
+            post_after_interrupt: lists.post_after_interrupt,
+        },
         cwd,
         current_dir: session.current_dir.clone(),
         log_dir: session.log_dir.clone(),
-        paths: session.paths.clone(),
-        allow: session.allow.clone(),
+        paths: session.programs.paths.clone(),
+        allow: session.programs.allow.clone(),
         variables: VariablesJson(fillable(&session.variables, environment)?),
         timeouts: session.timeouts,
         inputs,
@@ -103,9 +105,8 @@ impl PreparedDefinition {
     pub fn new(definition: Arc<ServiceDefinition>, reporter: Arc<dyn Reporter>) -> Self {
         let session = CommandSession {
             environment: definition.name.clone(),
-            paths: definition.paths.clone(),
+            programs: AllowedPrograms { paths: definition.paths.clone(), allow: definition.allow.clone() },
             variables: EnvVariables::default(),
-            allow: definition.allow.clone(),
             log_dir: definition.log_dir.clone(),
             log_number: Arc::default(),
             not_found: Arc::default(),

@@ -15,10 +15,13 @@ use super::*;
 use crate::event::{Reporter, RunEvent};
 use crate::execute::interrupt::Interrupt;
 use crate::execute::process::ProcessGrouping;
-use crate::execute::session::CommandSession;
+use crate::execute::session::{AllowedPrograms, CommandSession};
 use crate::model::environment::{
     CommandLists, CreationSettings, Dependencies, Environment, EnvironmentKind, InstallSettings, Timeouts,
     VariableSettings,
+};
+use crate::model::environment::{
+    ContentSettings, EnvFolders, EnvRelations, ExecutionSettings, PackageRole, PythonChoice,
 };
 use crate::model::service::PortSetting;
 use crate::model::{Command, Deferred, EnvVariables, ServiceSettings};
@@ -106,7 +109,7 @@ impl SupervisorFixture {
         let file = format!("{name}.sh");
         fs::write(self.path(&file), script).unwrap();
         let mut service = ServiceSettings::new(format!("sh {file}"));
-        service.stop_timeout = Duration::from_secs(60);
+        service.stopping.stop_timeout = Duration::from_secs(60);
         change(&mut service);
         let prepared = self.prepared(name, depends, Some(service));
         self.services.push(prepared);
@@ -115,7 +118,7 @@ impl SupervisorFixture {
 
     fn job(mut self, name: &str, script: &str) -> Self {
         let mut prepared = self.prepared(name, &[], None);
-        prepared.environment.commands.main = Deferred::ready(vec![shell(script)]);
+        prepared.environment.execution.commands.main = Deferred::ready(vec![shell(script)]);
         self.services.push(prepared);
         self
     }
@@ -133,9 +136,8 @@ impl SupervisorFixture {
         };
         let session = CommandSession {
             environment: name.into(),
-            paths: Vec::new(),
+            programs: AllowedPrograms { paths: Vec::new(), allow: vec!["*".into()] },
             variables,
-            allow: vec!["*".into()],
             log_dir: root.join("log"),
             log_number: Arc::default(),
             not_found: Arc::default(),
@@ -150,7 +152,7 @@ impl SupervisorFixture {
             record: None,
         };
         let mut environment = environment(name, &root, timeouts);
-        environment.depends = depends.iter().map(|one| (*one).to_owned()).collect();
+        environment.relations.depends = depends.iter().map(|one| (*one).to_owned()).collect();
         environment.service = service;
         PreparedService { environment, session }
     }
@@ -239,15 +241,15 @@ fn environment(name: &str, root: &Path, timeouts: Timeouts) -> Environment {
         kind: EnvironmentKind::Run,
         runner: "virtualenv".into(),
         description: Deferred::ready(String::new()),
-        env_dir: root.join(name),
-        tmp_dir: root.join(name).join("tmp"),
-        log_dir: root.join(name).join("log"),
-        base_python: Vec::new(),
-        skip_missing_interpreters: false,
-        install_python: false,
+        folders: EnvFolders {
+            env_dir: root.join(name),
+            tmp_dir: root.join(name).join("tmp"),
+            log_dir: root.join(name).join("log"),
+        },
+        python: PythonChoice { base_python: Vec::new(), skip_missing_interpreters: false, install_python: false },
         platform: String::new(),
-        recreate: false,
         creation: CreationSettings {
+            recreate: false,
             system_site_packages: false,
             always_copy: false,
             download: false,
@@ -255,57 +257,61 @@ fn environment(name: &str, root: &Path, timeouts: Timeouts) -> Environment {
             seeds: crate::model::environment::Seeds::Virtualenv,
             prompt: None,
         },
-        installation: InstallSettings {
-            command: Deferred::ready(shell("")),
-            command_is_default: true,
-            installer: crate::model::environment::InstallerChoice::Automatic,
-            list_dependencies_command: shell(""),
-            pip_pre: false,
-            constraints: Deferred::ready(Default::default()),
-            constrain_package_deps: false,
-            use_frozen_constraints: false,
+        contents: ContentSettings {
+            installation: InstallSettings {
+                command: Deferred::ready(shell("")),
+                command_is_default: true,
+                installer: crate::model::environment::InstallerChoice::Automatic,
+                list_dependencies_command: shell(""),
+                pip_pre: false,
+                constraints: Deferred::ready(Default::default()),
+                constrain_package_deps: false,
+                use_frozen_constraints: false,
+            },
+            dependencies: Dependencies {
+                deps: Deferred::ready(Default::default()),
+                groups: Vec::new(),
+                extras: Vec::new(),
+                pylock: String::new(),
+                platforms: Vec::new(),
+            },
+            uv: None,
+            script: None,
         },
-        dependencies: Dependencies {
-            deps: Deferred::ready(Default::default()),
-            groups: Vec::new(),
-            extras: Vec::new(),
-            pylock: String::new(),
-            platforms: Vec::new(),
-        },
-        packaging: None,
-        uv: None,
-        script: None,
-        build: None,
+        package: PackageRole { packaging: None, build: None, package_of_runtime: None },
         variables: VariableSettings {
             pass: Vec::new(),
             disallow: Vec::new(),
             set: Deferred::ready(Vec::new()),
             written: Deferred::ready(Vec::new()),
         },
-        allowlist_externals: Vec::new(),
-        timeouts,
-        commands: CommandLists {
-            recreate: none(),
-            extra_setup: none(),
-            pre: none(),
-            main: none(),
-            post: none(),
-            ignore_errors: false,
-            retries: 0,
-            post_after_interrupt: false,
+        execution: ExecutionSettings {
+            allowlist_externals: Vec::new(),
+            timeouts,
+            commands: CommandLists {
+                recreate: none(),
+                extra_setup: none(),
+                pre: none(),
+                main: none(),
+                post: none(),
+                ignore_errors: false,
+                retries: 0,
+                post_after_interrupt: false,
+            },
+            change_dir: Deferred::ready(root.to_path_buf()),
+            ignore_outcome: false,
+            fail_fast: false,
+            parallel_show_output: false,
         },
-        change_dir: Deferred::ready(root.to_path_buf()),
-        ignore_outcome: false,
-        fail_fast: false,
-        parallel_show_output: false,
-        depends: Vec::new(),
-        restarts_with: Vec::new(),
-        depends_inherited: None,
-        layer_on: None,
-        asks: Vec::new(),
+        relations: EnvRelations {
+            depends: Vec::new(),
+            restarts_with: Vec::new(),
+            depends_inherited: None,
+            layer_on: None,
+            asks: Vec::new(),
+        },
         service: None,
         runtimes: Vec::new(),
-        package_of_runtime: None,
     }
 }
 
@@ -323,7 +329,7 @@ fn noted(name: &str) -> String {
 }
 
 fn by_log(service: &mut ServiceSettings) {
-    service.ready = Some(r"log:listening on port (?P<port>\d+)".into());
+    service.probes.ready = Some(r"log:listening on port (?P<port>\d+)".into());
 }
 
 #[test]
@@ -358,8 +364,8 @@ fn nothing_a_service_started_outlives_it() {
                   echo $$ > leader\nread x < gate\nuntil test -s daemon; do sleep 0.01; done\necho all up\n\
                   trap 'exit 0' TERM\nwhile :; do sleep 1000 & wait $!; done";
     let mut fixture = SupervisorFixture::new().service("tree", &[], script, |service| {
-        service.ready = Some("log:all up".into());
-        service.stop_timeout = Duration::from_millis(100);
+        service.probes.ready = Some("log:all up".into());
+        service.stopping.stop_timeout = Duration::from_millis(100);
     });
     rustix::fs::mkfifoat(rustix::fs::CWD, fixture.path("gate"), rustix::fs::Mode::RWXU).unwrap();
     let stack = fixture.start().unwrap();
@@ -430,7 +436,7 @@ fn a_service_that_exits_early_is_an_error_with_its_last_lines() {
     let mut fixture = SupervisorFixture::new()
         .service("db", &[], &noted("db"), by_log)
         .service("bad", &["db"], "echo first; echo what went wrong >&2; exit 3", |service| {
-            service.ready = Some("log:never".into());
+            service.probes.ready = Some("log:never".into());
             service.location = "tox.ini:9".into();
         })
         .service("late", &["bad"], "touch started", |_| {});
@@ -447,8 +453,8 @@ fn a_service_that_exits_early_is_an_error_with_its_last_lines() {
 #[test]
 fn a_service_that_is_never_ready_fails_after_its_timeout() {
     let mut fixture = SupervisorFixture::new().service("slow", &[], "echo thinking; exec sleep 1000", |service| {
-        service.ready = Some("log:never".into());
-        service.ready_timeout = Duration::from_millis(200);
+        service.probes.ready = Some("log:never".into());
+        service.probes.ready_timeout = Duration::from_millis(200);
     });
     let failure = fixture.failure();
     assert!(failure.starts_with("`slow` was not ready after 0.2 s"), "{failure}");
@@ -464,7 +470,7 @@ fn a_failed_start_is_reported_with_its_reason() {
     let mut fixture = SupervisorFixture::new().service("a", &[], "", |service| service.serve = "sh {port}".into());
     assert_eq!(fixture.failure(), "`a` cannot be started: `a` has no `ports`");
     let mut fixture = SupervisorFixture::new().service("a", &[], "", |_| {});
-    fixture.services[0].session.allow.clear();
+    fixture.services[0].session.programs.allow.clear();
     assert!(fixture.failure().contains("sh (resolves to /usr/bin/sh) is not allowed") || fixture.services.is_empty());
 }
 
@@ -474,7 +480,7 @@ fn a_port_in_use_stops_everything_before_anything_starts() {
     let number = taken.local_addr().unwrap().port();
     let mut fixture =
         SupervisorFixture::new().service("first", &[], "touch started", |_| {}).service("web", &[], "", |service| {
-            service.ports = vec![PortSetting { name: "http".into(), number: Some(number) }];
+            service.address.ports = vec![PortSetting { name: "http".into(), number: Some(number) }];
         });
     let failure = fixture.failure();
     assert!(failure.contains(&format!("`web` needs port {number}, which is in use by ")), "{failure}");
@@ -499,7 +505,7 @@ fn jobs_run_to_their_end_before_the_services_that_need_them() {
 fn commands_run_before_a_service_starts_and_after_it_has_stopped() {
     let mut fixture =
         SupervisorFixture::new().service("db", &[], &noted("db"), by_log).service("a", &["db"], &noted("a"), by_log);
-    let commands = &mut fixture.services[1].environment.commands;
+    let commands = &mut fixture.services[1].environment.execution.commands;
     commands.pre = Deferred::ready(vec![shell("echo before with {service:db:port} $ENVO_DB_PORT >> notes")]);
     commands.post = Deferred::ready(vec![shell("echo after >> notes")]);
     let stack = fixture.start().unwrap();
@@ -507,7 +513,7 @@ fn commands_run_before_a_service_starts_and_after_it_has_stopped() {
     assert_eq!(fixture.file("notes"), "db up\nbefore with 42 42\na up\na down\nafter\ndb down\n");
     let mut fixture = SupervisorFixture::new().service("a", &[], &noted("a"), by_log);
     let script = "echo made: 1; printf 'no room' >&2; exit 2";
-    fixture.services[0].environment.commands.pre = Deferred::ready(vec![shell("echo early"), shell(script)]);
+    fixture.services[0].environment.execution.commands.pre = Deferred::ready(vec![shell("echo early"), shell(script)]);
     let expected = "`a` `commands_pre` failed with exit code 2\nits last lines:\n  made: 1\n  no room";
     assert_eq!(fixture.failure(), expected);
     assert_eq!(fixture.file("notes"), "");
@@ -518,9 +524,9 @@ fn a_service_gets_its_ports_and_its_dependencies_addresses() {
     let script = "echo \"$@\" $ENVO_MY_DB_URL $ADDRESS > seen; echo listening on port 1; exec sleep 1000";
     let mut fixture = SupervisorFixture::new()
         .service("my-db", &[], "exec sleep 1000", |service| {
-            service.ready = Some("alive".into());
-            service.url = Some("db://{host}:{port}".into());
-            service.ports = vec![PortSetting { name: "sql".into(), number: None }];
+            service.probes.ready = Some("alive".into());
+            service.address.url = Some("db://{host}:{port}".into());
+            service.address.ports = vec![PortSetting { name: "sql".into(), number: None }];
         })
         .service("a", &["my-db"], script, |service| {
             by_log(service);
@@ -558,7 +564,7 @@ fn a_service_that_fails_is_started_again_when_it_asks_for_it() {
                   echo listening on port 1; exec sleep 1000";
     let mut fixture = SupervisorFixture::new().service("a", &[], script, |service| {
         by_log(service);
-        service.restart = crate::model::service::RestartPolicy::OnFailure;
+        service.restarts.restart = crate::model::service::RestartPolicy::OnFailure;
     });
     fixture.start().unwrap().stop().unwrap();
     assert_eq!(fixture.file("notes"), "up\nup\nup\n");
@@ -581,7 +587,7 @@ fn an_interrupt_stops_services_in_order_and_is_not_a_failure() {
 fn an_interrupt_while_services_start_stops_them() {
     let script = format!("echo waiting > gate\n{}", noted("a"));
     let mut fixture =
-        SupervisorFixture::new().service("a", &[], &script, |service| service.ready = Some("log:never".into()));
+        SupervisorFixture::new().service("a", &[], &script, |service| service.probes.ready = Some("log:never".into()));
     rustix::fs::mkfifoat(rustix::fs::CWD, fixture.path("gate"), rustix::fs::Mode::RWXU).unwrap();
     let (gate, interrupt) = (fixture.path("gate"), fixture.interrupt.clone());
     let user = std::thread::spawn(move || {

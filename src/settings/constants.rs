@@ -24,10 +24,10 @@ impl Settings {
             "on_platform" => SettingValue::text(PLATFORM),
             "env_name" => SettingValue::text(set.label()),
             "env_site_packages_dir" => {
-                SettingValue::Path(self.location(set, |interpreter| interpreter.purelib.clone())?)
+                SettingValue::Path(self.location(set, |interpreter| interpreter.layout.purelib.clone())?)
             }
             "env_site_packages_dir_plat" => {
-                SettingValue::Path(self.location(set, |interpreter| interpreter.platlib.clone())?)
+                SettingValue::Path(self.location(set, |interpreter| interpreter.layout.platlib.clone())?)
             }
             // Without an interpreter, tox does not know the folder of programs; tox-uv does.
             "env_bin_dir" if self.uses_uv(set) => SettingValue::Path(self.path(set, "env_dir")?.join("bin")),
@@ -70,7 +70,7 @@ impl Settings {
     }
 
     fn home(&self) -> PathBuf {
-        self.options.variables.get("HOME").map_or_else(|| PathBuf::from("/"), PathBuf::from)
+        self.options.process.variables.get("HOME").map_or_else(|| PathBuf::from("/"), PathBuf::from)
     }
 
     /// The interpreter of an environment, under the name that virtualenv gives it first. Where a virtualenv of a certain

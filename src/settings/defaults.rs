@@ -46,7 +46,7 @@ impl Settings {
             "env_tmp_dir" => SettingValue::Path(self.path(core, "work_dir")?.join(set.label()).join("tmp")),
             "env_log_dir" => SettingValue::Path(self.path(core, "work_dir")?.join(set.label()).join("log")),
             "recreate" => {
-                let kept = set.kind.is_package() && self.options.run.no_recreate_package;
+                let kept = set.kind.is_package() && self.options.run.package.no_recreate_package;
                 SettingValue::Boolean(self.options.run.recreate && !kept)
             }
             "commands" => SettingValue::Commands(self.default_commands(set)?),
@@ -98,7 +98,7 @@ impl Settings {
         }
         let script = crate::os_text::decode(self.tox_root()?.join(crate::os_text::encode(&script)).as_os_str());
         let words = ["python".to_owned(), script].into_iter();
-        let positional = self.options.positional.iter().flatten().cloned();
+        let positional = self.options.invocation.positional.iter().flatten().cloned();
         Ok(vec![Command::from_words(words.chain(positional).collect())])
     }
 
@@ -155,9 +155,9 @@ impl Settings {
         for name in names {
             let text = match self.set_env_value(set, name, &crate::settings::Trail::default()) {
                 Ok(Some(text)) => Some(text),
-                Ok(None) => self.options.variables.text(name),
+                Ok(None) => self.options.process.variables.text(name),
                 // A missing file of variables is reported where the variables are used.
-                Err(error) if error.class == ErrorClass::Fail => self.options.variables.text(name),
+                Err(error) if error.class == ErrorClass::Fail => self.options.process.variables.text(name),
                 Err(error) => return Err(error),
             };
             if let Some(text) = text {
@@ -171,6 +171,7 @@ impl Settings {
         let root = self.tox_root()?;
         // The same for every environment, of which there may be thousands.
         let packaged = *self
+            .facts
             .is_packaged
             .get_or_init(|| ["pyproject.toml", "setup.py", "setup.cfg"].iter().any(|file| root.join(file).exists()));
         Ok(if packaged { "sdist" } else { "skip" })
@@ -218,7 +219,7 @@ impl Settings {
             found.push("package");
             return Ok(found);
         }
-        if self.options.run.install_package.is_none() {
+        if self.options.run.package.install_package.is_none() {
             found.push("use_develop");
         }
         found.push("package");
@@ -234,7 +235,7 @@ impl Settings {
 
     /// Whether a command line option decides about skipping.
     pub(super) fn skip_missing(&self, configured: bool) -> bool {
-        match self.options.run.skip_missing_interpreters {
+        match self.options.run.interpreters.skip_missing_interpreters {
             SkipMissing::Configured => configured,
             SkipMissing::Yes => true,
             SkipMissing::No => false,

@@ -30,17 +30,18 @@ impl Settings {
 
     fn marked_copy(&self) -> Option<Arc<Self>> {
         let text = &self.source.text;
-        let serves = text.contains("serve") || asks_for_services(self) || !self.options.packaged.is_empty();
+        let serves = text.contains("serve") || asks_for_services(self) || !self.options.project.packaged.is_empty();
         if !serves {
             return None;
         }
         let mut options = (*self.options).clone();
-        options.variables = marked_variables(&options.variables);
+        options.process.variables = marked_variables(&options.process.variables);
         let words = |words: Vec<String>| words.iter().map(|word| marked(word)).collect();
-        options.positional = options.positional.map(words);
+        options.invocation.positional = options.invocation.positional.map(words);
         let brings_files = text.contains("file|") || text.contains("glob");
-        let escapes = text.contains("\\{") || options.overrides.iter().any(|one| one.contains("\\{"));
-        let same = options.variables == self.options.variables && options.positional == self.options.positional;
+        let escapes = text.contains("\\{") || options.project.overrides.iter().any(|one| one.contains("\\{"));
+        let same = options.process.variables == self.options.process.variables
+            && options.invocation.positional == self.options.invocation.positional;
         if same && !brings_files && !escapes {
             return None;
         }

@@ -150,11 +150,11 @@ impl ValueLookup for LookupContext<'_> {
                 }
             }
         }
-        Ok(self.settings.options.variables.text(name).map(FoundReference::Raw))
+        Ok(self.settings.options.process.variables.text(name).map(FoundReference::Raw))
     }
 
     fn positional(&self, trail: &Trail, program_first: bool) -> Result<Option<Vec<String>>, ConfigError> {
-        let Some(words) = self.settings.options.positional.as_ref() else { return Ok(None) };
+        let Some(words) = self.settings.options.invocation.positional.as_ref() else { return Ok(None) };
         let loading_folder = trail.0.iter().any(|one| one.ends_with(".change_dir"));
         let paths = self.set.kind == SetKind::Run
             && self.settings.defines(self.set, "args_are_paths")
@@ -188,7 +188,7 @@ impl ValueLookup for LookupContext<'_> {
         let fallback = || default.unwrap_or_default().to_owned();
         let name = self.set.name.as_deref();
         let (Some(group), Some(name)) = (templates.group(name, label), name) else { return Ok(Some(fallback())) };
-        if let Some(text) = self.settings.options.variables.text(&format!("TOX_FACTOR_{label}")) {
+        if let Some(text) = self.settings.options.process.variables.text(&format!("TOX_FACTOR_{label}")) {
             return Ok(Some(text));
         }
         if let Some(value) = group.value_in(name) {
@@ -204,7 +204,7 @@ impl ValueLookup for LookupContext<'_> {
     }
 
     fn is_terminal(&self) -> bool {
-        self.settings.options.stdout_is_terminal
+        self.settings.options.process.stdout_is_terminal
     }
 
     fn warn(&self, text: String) {
@@ -219,7 +219,7 @@ pub(super) fn reads_set_env(trail: &Trail) -> bool {
 impl Settings {
     /// Rewrites relative paths after `--`, which are relative to the current folder, to be relative to `folder`.
     pub(crate) fn rewrite_positional(&self, words: &[String], folder: &Path, program_first: bool) -> Vec<String> {
-        let from = &self.options.current_dir;
+        let from = &self.options.process.current_dir;
         if from == folder {
             return words.to_vec();
         }

@@ -70,21 +70,26 @@ pub struct Settings {
     /// Environment name → the sections whose header expands to it, in the order of the file.
     generated: FxHashMap<String, Vec<String>>,
     core: ConfigSet,
-    default_runner: OnceLock<String>,
-    /// Whether the project has a file that defines its packaging.
-    is_packaged: OnceLock<bool>,
+    facts: ProjectFacts,
     /// Packaging environments that uv creates.
     uv_packagers: Mutex<std::collections::HashSet<String>>,
     templates: EnvTemplates,
     environments: Mutex<FxHashMap<String, Arc<ConfigSet>>>,
     /// The sections for a name in `base`.
     bases: Mutex<FxHashMap<String, Arc<[Arc<SectionLoader>]>>>,
-    declared: OnceLock<Vec<String>>,
     warnings: Mutex<Vec<String>>,
     /// The settings for texts with fields, if they differ; see [`external_values`].
     marked: OnceLock<Option<Arc<Settings>>>,
     /// Set where these are such settings.
     marks_outside: OnceLock<()>,
+}
+
+/// Values of the whole project that are computed on first use.
+pub struct ProjectFacts {
+    default_runner: OnceLock<String>,
+    /// Whether the project has a file that defines its packaging.
+    is_packaged: OnceLock<bool>,
+    declared: OnceLock<Vec<String>>,
 }
 
 impl Settings {
@@ -93,9 +98,9 @@ impl Settings {
         options: Arc<Options>,
         interpreters: Arc<dyn InterpreterLookup>,
     ) -> Result<Arc<Self>, ConfigError> {
-        let overrides = Overrides::parse(&options.overrides).map_err(ConfigError::handled)?;
+        let overrides = Overrides::parse(&options.project.overrides).map_err(ConfigError::handled)?;
         let folder = source.path.parent().map(Path::to_owned).unwrap_or_default();
-        let root = options.root_dir.as_ref().map_or(folder, |root| options.current_dir.join(root));
+        let root = options.project.root_dir.as_ref().map_or(folder, |root| options.process.current_dir.join(root));
         let root = root.canonicalize().unwrap_or(root);
         let core = ConfigSet::core(core_section(&source));
         let templates = match &source.document {
@@ -113,13 +118,15 @@ impl Settings {
             root,
             generated,
             core,
-            default_runner: OnceLock::new(),
-            is_packaged: OnceLock::new(),
+            facts: ProjectFacts {
+                default_runner: OnceLock::new(),
+                is_packaged: OnceLock::new(),
+                declared: OnceLock::new(),
+            },
             uv_packagers: Mutex::default(),
             templates,
             environments: Mutex::default(),
             bases: Mutex::default(),
-            declared: OnceLock::new(),
             warnings: Mutex::default(),
             marked: OnceLock::new(),
             marks_outside: OnceLock::new(),
@@ -215,12 +222,12 @@ impl Settings {
     /// All environment names of the configuration, in tox's order: `env_list`, then sections, then those that conditions
     /// mention.
     pub fn declared_names(&self) -> Result<&[String], ConfigError> {
-        if let Some(names) = self.declared.get() {
+        if let Some(names) = self.facts.declared.get() {
             return Ok(names);
         }
         let mut names = self.find_names()?;
-        names.extend(self.options.packaged.iter().map(|one| one.name.clone()));
-        Ok(self.declared.get_or_init(|| names))
+        names.extend(self.options.project.packaged.iter().map(|one| one.name.clone()));
+        Ok(self.facts.declared.get_or_init(|| names))
     }
 
     /// Names of all sections of environments, expanded.

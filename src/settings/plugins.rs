@@ -92,7 +92,7 @@ impl Settings {
         }
         let text = bounded::read_text(&file)
             .map_err(|error| ConfigError::fail(format!("{} cannot be read: {error}", file.display())))?;
-        dotenv::variables(&text, &self.options.variables)
+        dotenv::variables(&text, &self.options.process.variables)
             .map_err(|reason| ConfigError::fail(format!("{}: {reason}", file.display())))
     }
 }

@@ -116,17 +116,19 @@ impl Settings {
             ("requires", SettingValue::List(requires)) => SettingValue::List(self.with_tox(requires)?),
             ("pylock", SettingValue::Text(path)) => self.checked_pylock(set, path)?,
             ("system_site_packages", SettingValue::Boolean(flag)) => {
-                SettingValue::Boolean(flag || self.options.run.site_packages)
+                SettingValue::Boolean(flag || self.options.run.legacy.site_packages)
             }
-            ("always_copy", SettingValue::Boolean(flag)) => SettingValue::Boolean(flag || self.options.run.always_copy),
+            ("always_copy", SettingValue::Boolean(flag)) => {
+                SettingValue::Boolean(flag || self.options.run.legacy.always_copy)
+            }
             (_, value) => value,
         })
     }
 
     fn work_dir(&self, configured: PathBuf) -> Result<PathBuf, ConfigError> {
-        match &self.options.work_dir {
+        match &self.options.project.work_dir {
             Some(folder) => {
-                let full = self.options.current_dir.join(folder);
+                let full = self.options.process.current_dir.join(folder);
                 Ok(full.canonicalize().unwrap_or_else(|_| normalized(&full)))
             }
             None => Ok(self.tox_root()?.join(configured)),
@@ -138,7 +140,7 @@ impl Settings {
     }
 
     fn passed(&self, set: &ConfigSet, entries: Vec<String>) -> Result<Vec<String>, ConfigError> {
-        let terminal = if self.options.stdout_is_terminal { PASSED_TO_TERMINAL } else { &[] };
+        let terminal = if self.options.process.stdout_is_terminal { PASSED_TO_TERMINAL } else { &[] };
         let own = self.always_passed(set).chain(terminal).map(|name| (*name).to_owned());
         let all = sorted(entries.into_iter().chain(own).collect());
         let invalid: Vec<String> =
@@ -241,7 +243,7 @@ impl Settings {
         if let Some(interpreter) = self.interpreters.find(&[spec.to_owned()]) {
             return Ok(!wanted.fits(&interpreter));
         }
-        let path = self.options.current_dir.join(path);
+        let path = self.options.process.current_dir.join(path);
         if path.exists() {
             return Ok(false);
         }
@@ -344,10 +346,10 @@ impl Settings {
         if !self.has_python(set)? {
             return Ok("skip".to_owned());
         }
-        if self.options.run.install_package.is_some() {
+        if self.options.run.package.install_package.is_some() {
             return Ok("external".to_owned());
         }
-        if self.options.run.develop || self.boolean(set, "use_develop")? {
+        if self.options.run.package.develop || self.boolean(set, "use_develop")? {
             return Ok("editable".to_owned());
         }
         if PACKAGE_KINDS.contains(&kind.as_str()) {
@@ -412,7 +414,7 @@ impl Settings {
             return Ok(Vec::new());
         }
         let kind = if key == "deps" { RequirementKind::Deps } else { RequirementKind::Constraints };
-        let shown = display_lines(&text, kind, &self.options.variables);
+        let shown = display_lines(&text, kind, &self.options.process.variables);
         // What is wrong with requirements shows when they are installed; constraints are read at once.
         if kind == RequirementKind::Deps { shown } else { shown.map_err(|error| failed_to_load(set, key, error)) }
     }

@@ -75,7 +75,7 @@ impl Settings {
     /// The runner of environments that name none. tox-uv makes its own the default where it is installed, which it is
     /// taken to be when the project requires it or names one of its runners.
     pub(super) fn default_runner(&self) -> String {
-        let runner = self.default_runner.get_or_init(|| match &self.options.default_runner {
+        let runner = self.facts.default_runner.get_or_init(|| match &self.options.project.default_runner {
             Some(named) => named.clone(),
             None if self.has_tox_uv() => Runner::Uv.name().to_owned(),
             None => Runner::Virtualenv.name().to_owned(),
@@ -98,7 +98,7 @@ impl Settings {
         };
         Ok(Some(match key {
             "install_command" if self.uses_uv(set) => {
-                let verbose: &[&str] = if self.options.verbosity > 3 { &["-v"] } else { &[] };
+                let verbose: &[&str] = if self.options.output.verbosity > 3 { &["-v"] } else { &[] };
                 command(&[&["pip", "install", "{opts}", "{packages}"], verbose].concat())
             }
             "list_dependencies_command" if self.uses_uv(set) => command(&["--color", "never", "pip", "freeze"]),
@@ -112,7 +112,7 @@ impl Settings {
 
     /// What uv's own variables say, else interpreters of the system rather than downloaded ones.
     fn default_python_preference(&self) -> String {
-        let variables = &self.options.variables;
+        let variables = &self.options.process.variables;
         if ["UV_NO_MANAGED_PYTHON", "UV_MANAGED_PYTHON"].iter().any(|name| variables.get(name).is_some()) {
             return "none".to_owned();
         }

@@ -60,7 +60,7 @@ pub fn requirements(settings: &Arc<Settings>, set: &Arc<ConfigSet>) -> Result<Ve
     if entries.is_empty() {
         return Ok(Vec::new());
     }
-    let install = settings.options.run.install_runtime || settings.boolean(set, "install_runtime")?;
+    let install = settings.options.run.interpreters.install_runtime || settings.boolean(set, "install_runtime")?;
     let mut wishes: Vec<RuntimeRequirement> = Vec::new();
     for entry in &entries {
         let key = settings.location_of(set, "runtime")?;

@@ -31,10 +31,10 @@ pub(super) fn service(settings: &Settings, set: &ConfigSet) -> Result<Option<Ser
     }
     let mut service = ServiceSettings::from_keys(&ServiceKeys { settings, set })?;
     if let Some(service) = &mut service {
-        if !service.watch.is_empty() || service.data.is_some() {
+        if !service.watching.watch.is_empty() || service.storage.data.is_some() {
             let root = settings.tox_root()?;
-            service.data = service.data.as_ref().map(|data| below(&root, data));
-            service.watch = service.watch.iter().map(|pattern| absolute(&root, pattern)).collect();
+            service.storage.data = service.storage.data.as_ref().map(|data| below(&root, data));
+            service.watching.watch = service.watching.watch.iter().map(|pattern| absolute(&root, pattern)).collect();
         }
         let place = short_location(settings, set, "depends");
         if !place.is_empty() && place != service.location {
@@ -130,7 +130,7 @@ pub(super) fn env_files(settings: &Settings, set: &ConfigSet) -> Result<Vec<(Str
     // Most files refer to none of it; what is wrong with it is reported where it is used.
     let own = LazyCell::new(|| settings.all_variables(set, &Trail::default()).unwrap_or_default());
     let own_value = |name: &str| own.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
-    let outside = |name: &str| settings.options.variables.text(name).or_else(|| own_value(name));
+    let outside = |name: &str| settings.options.process.variables.text(name).or_else(|| own_value(name));
     let found =
         env_file::read(&files, &settings.tox_root()?, &outside).map_err(|error| settings.at_value(error, place()))?;
     found.warnings.into_iter().for_each(|warning| settings.warn_once(warning));

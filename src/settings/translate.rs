@@ -9,6 +9,9 @@ use crate::model::environment::{
     CommandLists, CreationSettings, Dependencies, InstallSettings, InstallerChoice, PackageBuild, Packaging,
     ScriptSource, Seeds, Timeouts, UvProject, UvSettings, UvSync, VariableSettings,
 };
+use crate::model::environment::{
+    ContentSettings, EnvFolders, EnvRelations, ExecutionSettings, PackageRole, PythonChoice,
+};
 use crate::model::pep508::{Requirement, canonical_name};
 use crate::model::requirements::RequirementText;
 use crate::model::runtime::ProjectPackage;
@@ -35,7 +38,7 @@ pub fn project(settings: &Settings) -> Result<ProjectSettings, ConfigError> {
         work_dir: settings.path(core, "work_dir")?,
         temp_dir: settings.path(core, "temp_dir")?,
         package_root: settings.path(core, "package_root")?,
-        current_dir: settings.options.current_dir.clone(),
+        current_dir: settings.options.process.current_dir.clone(),
         venv_redirect: match settings.value(core, "venv_redirect")? {
             SettingValue::Boolean(redirect) => Some(redirect),
             _ => None,
@@ -62,41 +65,53 @@ pub fn environment(settings: &Arc<Settings>, set: &Arc<ConfigSet>) -> Result<Env
         kind: kind(set.kind),
         runner: if is_run { settings.text(set, "runner")? } else { packager_name(settings, set)?.to_owned() },
         description: deferred(settings, set, |settings, set| settings.text(set, "description")),
-        env_dir: settings.path(set, "env_dir")?,
-        tmp_dir: settings.path(set, "env_tmp_dir")?,
-        log_dir: settings.path(set, "env_log_dir")?,
-        base_python: settings.list(set, "base_python")?,
-        skip_missing_interpreters: settings.boolean(set, "skip_missing_interpreters")?,
-        install_python: settings.options.run.install_python || settings.boolean(set, "install_python")?,
-        platform: settings.text(set, "platform")?,
-        recreate: settings.boolean(set, "recreate")?,
-        creation: creation(settings, set)?,
-        installation: installation(settings, set)?,
-        dependencies: dependencies(settings, set)?,
-        uv: uv_settings(settings, set)?,
-        packaging: if settings.takes_package(set) { packaging(settings, set)? } else { None },
-        script: script(settings, set)?,
-        build: if is_run { None } else { Some(package_build(settings, set)?) },
-        variables: variables(settings, set)?,
-        allowlist_externals: settings.list(set, "allowlist_externals")?,
-        timeouts: timeouts(settings, set),
-        commands: command_lists(settings, set)?,
-        change_dir: if set.kind == SetKind::Pep517Package {
-            Deferred::ready(settings.tox_root()?)
-        } else {
-            deferred(settings, set, |settings, set| settings.path(set, "change_dir"))
+        folders: EnvFolders {
+            env_dir: settings.path(set, "env_dir")?,
+            tmp_dir: settings.path(set, "env_tmp_dir")?,
+            log_dir: settings.path(set, "env_log_dir")?,
         },
-        ignore_outcome: is_run && settings.boolean(set, "ignore_outcome")?,
-        fail_fast: is_run && settings.boolean(set, "fail_fast")?,
-        parallel_show_output: settings.boolean(set, "parallel_show_output")?,
-        restarts_with: depends.iter().filter_map(|one| one.strip_suffix(RESTART)).map(str::to_owned).collect(),
-        depends: depends.iter().map(|one| one.strip_suffix(RESTART).unwrap_or(one).to_owned()).collect(),
-        depends_inherited: if depends.is_empty() { None } else { inherited(settings, set, "depends")? },
-        layer_on: if is_run { settings.layer_on(set)? } else { None },
+        python: PythonChoice {
+            base_python: settings.list(set, "base_python")?,
+            skip_missing_interpreters: settings.boolean(set, "skip_missing_interpreters")?,
+            install_python: settings.options.run.interpreters.install_python
+                || settings.boolean(set, "install_python")?,
+        },
+        platform: settings.text(set, "platform")?,
+        creation: creation(settings, set)?,
+        contents: ContentSettings {
+            installation: installation(settings, set)?,
+            dependencies: dependencies(settings, set)?,
+            uv: uv_settings(settings, set)?,
+            script: script(settings, set)?,
+        },
+        package: PackageRole {
+            packaging: if settings.takes_package(set) { packaging(settings, set)? } else { None },
+            build: if is_run { None } else { Some(package_build(settings, set)?) },
+            package_of_runtime: package_of_runtime(settings, set)?,
+        },
+        variables: variables(settings, set)?,
+        execution: ExecutionSettings {
+            allowlist_externals: settings.list(set, "allowlist_externals")?,
+            timeouts: timeouts(settings, set),
+            commands: command_lists(settings, set)?,
+            change_dir: if set.kind == SetKind::Pep517Package {
+                Deferred::ready(settings.tox_root()?)
+            } else {
+                deferred(settings, set, |settings, set| settings.path(set, "change_dir"))
+            },
+            ignore_outcome: is_run && settings.boolean(set, "ignore_outcome")?,
+            fail_fast: is_run && settings.boolean(set, "fail_fast")?,
+            parallel_show_output: settings.boolean(set, "parallel_show_output")?,
+        },
+        relations: EnvRelations {
+            restarts_with: depends.iter().filter_map(|one| one.strip_suffix(RESTART)).map(str::to_owned).collect(),
+            depends: depends.iter().map(|one| one.strip_suffix(RESTART).unwrap_or(one).to_owned()).collect(),
+            depends_inherited: if depends.is_empty() { None } else { inherited(settings, set, "depends")? },
+            layer_on: if is_run { settings.layer_on(set)? } else { None },
+            asks: asks(settings, set)?,
+        },
         service: if is_run { fields_service(settings, set)? } else { None },
-        asks: asks(settings, set)?,
         runtimes: runtimes::requirements(settings, set)?,
-        package_of_runtime: package_of_runtime(settings, set)?,
     })
 }
 
@@ -165,6 +180,7 @@ fn creation(settings: &Settings, set: &ConfigSet) -> Result<CreationSettings, Co
         return uv_creation(settings, set);
     }
     Ok(CreationSettings {
+        recreate: settings.boolean(set, "recreate")?,
         seeds: if settings.layer_on(set)?.is_some() { Seeds::Pip } else { Seeds::Virtualenv },
         prompt: None,
         system_site_packages: settings.boolean(set, "system_site_packages")?,
@@ -199,6 +215,7 @@ fn located(settings: &Settings, set: &ConfigSet, key: &str, error: ConfigError) 
 fn uv_creation(settings: &Settings, set: &ConfigSet) -> Result<CreationSettings, ConfigError> {
     let root = settings.root().file_name().unwrap_or_default().to_string_lossy();
     Ok(CreationSettings {
+        recreate: settings.boolean(set, "recreate")?,
         system_site_packages: settings.boolean(set, "system_site_packages")?,
         always_copy: false,
         download: false,

@@ -80,7 +80,7 @@ impl ReleaseContents {
             return Err(only_python().into());
         }
         let interpreter = discovery
-            .find(&environment.base_python)
+            .find(&environment.python.base_python)
             .ok_or_else(|| Refusal::new(format!("the interpreter of `{name}` is gone")))?;
         interpreter::check(&interpreter)?;
         let lock = locked(&project, name)?;
@@ -101,13 +101,13 @@ impl ReleaseContents {
             pieces.push(run_script(&environment, settings)?);
         }
         let pieces = project_files::without_excluded(pieces, &settings.exclude)?;
-        let cache = cache::folder(&options.variables).unwrap_or_else(|| project.work_dir.join(".envo"));
+        let cache = cache::folder(&options.process.variables).unwrap_or_else(|| project.work_dir.join(".envo"));
         let cache = cache.join("compiled-1");
         let compiler = Compiler { interpreter: &interpreter, cache: &cache, interrupt };
         let compiled = compiler.compiled(&pieces)?;
         let members = measure([pieces, compiled].concat(), &forbidden(&project, &environment))?;
         let digests = digests(&members);
-        if let Some(refusal) = PackageSelection::altered(&packages, &digests, &interpreter.purelib) {
+        if let Some(refusal) = PackageSelection::altered(&packages, &digests, &interpreter.layout.purelib) {
             return Err(refusal.into());
         }
         let settings = settings.clone();
@@ -251,16 +251,16 @@ fn packages(
     lock: &LockDocument,
 ) -> Result<(PackedPackages, (String, String)), Refusal> {
     let locked: BTreeSet<String> = lock.packages.iter().map(|package| package.name.clone()).collect();
-    let site = environment.env_dir.join(&interpreter.purelib);
+    let site = environment.folders.env_dir.join(&interpreter.layout.purelib);
     let name = crate::lock::project_name(project).map(|name| canonical_name(&name));
     let is_own = |one: &packages::Distribution| !locked.contains(&one.name) && one.is_local;
-    let own = environment
-        .packaging
-        .as_ref()
-        .and_then(|_| name.clone().or_else(|| packages::installed(&site).into_iter().find(is_own).map(|one| one.name)));
+    let own =
+        environment.package.packaging.as_ref().and_then(|_| {
+            name.clone().or_else(|| packages::installed(&site).into_iter().find(is_own).map(|one| one.name))
+        });
     let selection = PackageSelection {
-        env_dir: &environment.env_dir,
-        libraries: &interpreter.purelib,
+        env_dir: &environment.folders.env_dir,
+        libraries: &interpreter.layout.purelib,
         locked: &locked,
         project: own.as_deref(),
         launch: &Launch::Relative,
@@ -289,14 +289,14 @@ fn environment_pieces(interpreter: &Interpreter, python_path: &str) -> Vec<Piece
 }
 
 fn run_script(environment: &Environment, settings: &PackSettings) -> Result<Piece, Refusal> {
-    let bin = environment.env_dir.join("bin");
+    let bin = environment.folders.env_dir.join("bin");
     let mut words = settings.command.clone();
     if let Some(first) = words.first_mut()
         && let Ok(name) = Path::new(first.as_str()).strip_prefix(&bin)
     {
         *first = name.display().to_string();
     }
-    let folder = environment.env_dir.display().to_string();
+    let folder = environment.folders.env_dir.display().to_string();
     if let Some(word) = words.iter().find(|word| word.contains(&folder)) {
         let reason = format!("`pack_command` contains `{word}`, a path that only this machine has");
         return Err(Refusal::new(reason).help("name programs of the environment without their folder"));
@@ -308,7 +308,7 @@ fn run_script(environment: &Environment, settings: &PackSettings) -> Result<Piec
 
 /// Folders of this machine that no text of a release may name.
 fn forbidden(project: &ProjectSettings, environment: &Environment) -> Vec<String> {
-    let mut folders = vec![environment.env_dir.display().to_string(), project.work_dir.display().to_string()];
+    let mut folders = vec![environment.folders.env_dir.display().to_string(), project.work_dir.display().to_string()];
     // A short path is a common word in other paths.
     if project.root.components().count() > 3 {
         folders.push(project.root.display().to_string());
@@ -338,7 +338,8 @@ fn commit(project: &ProjectSettings, options: &Options, interrupt: &Interrupt) -
         let words = ["-c", "safe.directory=*", "-C"].map(str::to_owned).into_iter();
         let words = words.chain([project.root.display().to_string()]);
         let words = words.chain(arguments.iter().map(|word| (*word).to_owned()));
-        let (code, out, _) = finish_or_kill(Spawn::new("git", words, options.variables.clone()), interrupt).ok()?;
+        let (code, out, _) =
+            finish_or_kill(Spawn::new("git", words, options.process.variables.clone()), interrupt).ok()?;
         (code == 0).then(|| String::from_utf8_lossy(&out).trim().to_owned())
     };
     let said = ask(&["log", "-1", "--format=%H %ct"])?;
@@ -349,7 +350,7 @@ fn commit(project: &ProjectSettings, options: &Options, interrupt: &Interrupt) -
 
 /// <https://reproducible-builds.org/specs/source-date-epoch/>
 fn source_date(options: &Options, commit: Option<&Commit>) -> Result<u64, ConfigError> {
-    let said = options.variables.text(SOURCE_DATE).filter(|said| !said.is_empty());
+    let said = options.process.variables.text(SOURCE_DATE).filter(|said| !said.is_empty());
     let Some(said) = said else { return Ok(commit.map_or(EARLIEST, |commit| commit.time)) };
     let seconds = said.parse().ok().filter(|seconds| *seconds <= u64::from(u32::MAX));
     seconds.ok_or_else(|| {

@@ -71,8 +71,8 @@ pub fn check(interpreter: &Interpreter) -> Result<(), Refusal> {
 pub fn pieces(interpreter: &Interpreter) -> Result<PackedInterpreter, Refusal> {
     let executable = fs::canonicalize(&interpreter.system_executable)
         .map_err(|error| Refusal::new(format!("{}: {error}", interpreter.system_executable.display())))?;
-    let library = &interpreter.standard_library;
-    let relative = library.strip_prefix(&interpreter.base_prefix).unwrap_or(Path::new("lib"));
+    let library = &interpreter.layout.standard_library;
+    let relative = library.strip_prefix(&interpreter.layout.base_prefix).unwrap_or(Path::new("lib"));
     let library_path = format!("{FOLDER}/{}", relative.display());
     let path = format!("{FOLDER}/bin/python{}", interpreter.dotted_version());
     let mut packed = Vec::new();
@@ -167,7 +167,7 @@ fn is_build_configuration(file: &Path) -> bool {
 
 /// The text without the folder that this machine has the interpreter in.
 fn neutral(text: &str, interpreter: &Interpreter) -> String {
-    let prefix = interpreter.base_prefix.display().to_string();
+    let prefix = interpreter.layout.base_prefix.display().to_string();
     // Distributions install below `/usr` everywhere.
     if prefix.matches('/').count() < 2 || prefix == "/usr/local" {
         text.to_owned()

@@ -38,7 +38,7 @@ impl PackTestRecorder {
                 packed.entry(test).or_default().push(name.clone());
             }
         }
-        let is_partial = options.positional.is_some() || !options.overrides.is_empty();
+        let is_partial = options.invocation.positional.is_some() || !options.project.overrides.is_empty();
         let work_dir = plan.project().ok()?.work_dir;
         (!packed.is_empty()).then(|| Self { plan: Arc::clone(plan), interpreters, packed, work_dir, is_partial })
     }
@@ -47,19 +47,19 @@ impl PackTestRecorder {
         let described = |error: crate::error::ConfigError| Refusal::new(error.message);
         let environment = self.plan.environment(name).map_err(described)?;
         let project = self.plan.project().map_err(described)?;
-        let interpreter = self.interpreters.find(&environment.base_python);
+        let interpreter = self.interpreters.find(&environment.python.base_python);
         let interpreter = interpreter.ok_or_else(|| Refusal::new("its interpreter is gone"))?;
-        let libraries = interpreter.purelib.clone();
-        let mut folders = vec![(environment.env_dir.clone(), libraries.clone())];
-        folders.extend(tested::layers(&environment.env_dir, &libraries));
+        let libraries = interpreter.layout.purelib.clone();
+        let mut folders = vec![(environment.folders.env_dir.clone(), libraries.clone())];
+        folders.extend(tested::layers(&environment.folders.env_dir, &libraries));
         let mut included = Vec::new();
         for other in packed {
             let settings = PackSettings::read(&self.plan, other).map_err(described)?;
             included.extend(project_files::pieces(&project.root, &project.work_dir, &settings.include)?);
             let other = self.plan.environment(other).map_err(described)?;
             // Tests that use a service test what is in its environment.
-            if other.service.is_some() && environment.depends.contains(&other.name) {
-                folders.push((other.env_dir, libraries.clone()));
+            if other.service.is_some() && environment.relations.depends.contains(&other.name) {
+                folders.push((other.folders.env_dir, libraries.clone()));
             }
         }
         let environments: Vec<TestEnv<'_>> =

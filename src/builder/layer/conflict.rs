@@ -50,7 +50,7 @@ impl ConflictSearch<'_> {
     /// Looks at the requirements of what would be installed without the base. An installer's own explanation is not
     /// read.
     pub fn by_resolving(&self, installing: &mut Installing<'_>) -> Option<ConfigError> {
-        let folder = Scratch::new_in(&self.env.environment.env_dir, ".layer-").ok()?;
+        let folder = Scratch::new_in(&self.env.environment.folders.env_dir, ".layer-").ok()?;
         installing.install_elsewhere(self.request, folder.path()).ok().filter(|succeeded| *succeeded)?;
         let purelib = folder.path().to_owned();
         let layout =
@@ -157,7 +157,7 @@ struct WrittenRequirement {
 
 /// The requirement in `deps` that names the package.
 fn written(settings: &Settings, environment: &Environment, package: &str) -> Option<WrittenRequirement> {
-    let deps = environment.dependencies.deps.get().ok()?;
+    let deps = environment.contents.dependencies.deps.get().ok()?;
     let line = deps.text.lines().map(str::trim).find(|line| {
         let text = line.split(" #").next().unwrap_or_default().trim();
         text.parse::<Requirement>().is_ok_and(|requirement| canonical_name(&requirement.name) == package)

@@ -32,7 +32,7 @@ pub fn without_base(
             _ => {}
         }
     }
-    let folder = &env.environment.env_dir;
+    let folder = &env.environment.folders.env_dir;
     let mut part = LockDocument { packages: own, ..LockDocument::default() };
     part.relocate(file.parent().unwrap_or(Path::new(".")), folder);
     let file = folder.join(PART);

@@ -79,7 +79,7 @@ impl LayerBase {
         Self {
             environment: Arc::clone(&env.environment),
             layout: python.layout.clone(),
-            paths: session.paths.clone(),
+            paths: session.programs.paths.clone(),
             package: session.variables.get("TOX_PACKAGE").map(std::ffi::OsStr::to_owned),
             below: env.base.clone(),
             settings: Arc::clone(settings),
@@ -111,8 +111,8 @@ impl LayerBase {
     /// Whether the project is installed in it.
     fn has_project(&self) -> bool {
         self.chain().any(|base| {
-            let of_uv = base.environment.uv.as_ref().is_some_and(|uv| uv.project.is_some());
-            of_uv || base.environment.packaging.as_ref().is_some_and(|one| one.kind != PackageKind::DepsOnly)
+            let of_uv = base.environment.contents.uv.as_ref().is_some_and(|uv| uv.project.is_some());
+            of_uv || base.environment.package.packaging.as_ref().is_some_and(|one| one.kind != PackageKind::DepsOnly)
         })
     }
 
@@ -156,8 +156,9 @@ impl LayerBase {
 }
 
 fn is_editable(environment: &Environment) -> bool {
-    let of_uv = environment.uv.as_ref().and_then(|uv| uv.project.as_ref()).is_some_and(|project| project.editable);
-    let kind = environment.packaging.as_ref().map(|packaging| packaging.kind);
+    let of_uv =
+        environment.contents.uv.as_ref().and_then(|uv| uv.project.as_ref()).is_some_and(|project| project.editable);
+    let kind = environment.package.packaging.as_ref().map(|packaging| packaging.kind);
     of_uv || matches!(kind, Some(PackageKind::Editable | PackageKind::EditableLegacy))
 }
 
@@ -202,7 +203,7 @@ pub fn around(
     created: &mut CreatedEnv,
     install: impl FnOnce(&mut CreatedEnv) -> Result<Vec<String>, EnvError>,
 ) -> Result<(), EnvError> {
-    let Some(base) = env.base.as_deref().filter(|_| !env.run.options.skip_environment_install) else {
+    let Some(base) = env.base.as_deref().filter(|_| !env.run.options.skip.skip_environment_install) else {
         return install(created).map(drop);
     };
     let layout = created.python()?.layout.clone();
@@ -289,7 +290,7 @@ pub fn install(installing: &mut Installing<'_>, base: &LayerBase, request: &Inst
     if let Some(error) = search.among_requirements(installing.interpreter()?) {
         return Err(error.into());
     }
-    let constrained = base.constrained(request, &env.environment.env_dir)?;
+    let constrained = base.constrained(request, &env.environment.folders.env_dir)?;
     let listing = listing::Listing::new(base.packages(), &layout)?;
     let result = installing.run_installer(&constrained);
     drop(listing);

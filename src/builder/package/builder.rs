@@ -73,12 +73,12 @@ pub struct PackagingEnvSpec {
 
 impl PackagingEnvSpec {
     pub fn of(environment: &Environment, staging: Staging) -> Result<Self> {
-        let build = environment.build.clone();
+        let build = environment.package.build.clone();
         Ok(Self {
             name: environment.name.clone(),
-            env_dir: environment.env_dir.clone(),
-            tmp_dir: environment.tmp_dir.clone(),
-            deps: environment.dependencies.deps.clone(),
+            env_dir: environment.folders.env_dir.clone(),
+            tmp_dir: environment.folders.tmp_dir.clone(),
+            deps: environment.contents.dependencies.deps.clone(),
             build: build.with_context(|| format!("{} is not a packaging environment", environment.name))?,
             staging,
         })

@@ -130,8 +130,9 @@ impl<'a, 'b> ServiceLinks<'a, 'b> {
         let draft = &self.drafts[at];
         let variables = draft.variables.iter().enumerate();
         let variables = variables.filter_map(|(at, one)| Some((LinkedText::Variable(at), one.value.clone()?)));
-        let words = draft.words.iter().enumerate().map(|(at, word)| (LinkedText::Word(at), word.clone()));
-        let arguments = draft.arguments.iter().enumerate().map(|(at, word)| (LinkedText::Argument(at), word.clone()));
+        let words = draft.program.words.iter().enumerate().map(|(at, word)| (LinkedText::Word(at), word.clone()));
+        let arguments =
+            draft.program.arguments.iter().enumerate().map(|(at, word)| (LinkedText::Argument(at), word.clone()));
         let prepare =
             draft.installs.commands_pre.iter().enumerate().map(|(at, line)| (LinkedText::Prepare(at), line.clone()));
         variables.chain(words).chain(arguments).chain(prepare).collect()
@@ -150,7 +151,7 @@ impl<'a, 'b> ServiceLinks<'a, 'b> {
         };
         // A word after an option for a host is one.
         if let (LinkedText::Word(index), true) = (place, what == TextRole::Command) {
-            let before = index.checked_sub(1).and_then(|before| draft.words.get(before));
+            let before = index.checked_sub(1).and_then(|before| draft.program.words.get(before));
             let is_host = before.is_some_and(|word| matches!(word.as_str(), "-h" | "--host" | "--hostname"));
             if let Some(service) = self.names.get(text).filter(|_| is_host) {
                 return vec![Mention { range: 0..text.len(), service, kind: ReferenceKind::Host }];
@@ -213,8 +214,8 @@ impl<'a, 'b> ServiceLinks<'a, 'b> {
                     draft.variables[index].value = Some(result);
                     draft.variables[index].from_file = false;
                 }
-                LinkedText::Word(index) => draft.words[index] = result,
-                LinkedText::Argument(index) => draft.arguments[index] = result,
+                LinkedText::Word(index) => draft.program.words[index] = result,
+                LinkedText::Argument(index) => draft.program.arguments[index] = result,
                 LinkedText::Prepare(index) => draft.installs.commands_pre[index] = result,
             }
         }
@@ -410,7 +411,7 @@ impl<'a, 'b> ServiceLinks<'a, 'b> {
             self.drafts[at].ports[index].number = number;
         }
         if !is_known {
-            for word in &mut self.drafts[at].words {
+            for word in &mut self.drafts[at].program.words {
                 *word = outside(word, |text| text.replace("0.0.0.0", &field("host")));
             }
         }
@@ -423,7 +424,7 @@ impl<'a, 'b> ServiceLinks<'a, 'b> {
         let number = target.to_string();
         let mut told = false;
         let mut after_option = false;
-        for word in &mut draft.words {
+        for word in &mut draft.program.words {
             let is_sure = target >= 1000 || after_option || word.contains(&format!(":{number}"));
             after_option = word.contains("port") || matches!(word.as_str(), "-p" | "-P" | "-b" | "-l");
             let is_sure = is_sure || (word.contains("port") && word.contains('='));
@@ -460,12 +461,12 @@ impl<'a, 'b> ServiceLinks<'a, 'b> {
             ("streamlit", "STREAMLIT_SERVER_PORT", 8501),
         ];
         let Some((_, variable, usual)) =
-            known.iter().find(|(program, ..)| draft.words.iter().any(|word| word == program))
+            known.iter().find(|(program, ..)| draft.program.words.iter().any(|word| word == program))
         else {
             return false;
         };
         if *usual != target
-            || draft.words.iter().any(|word| word == "--port" || word == "-p")
+            || draft.program.words.iter().any(|word| word == "--port" || word == "-p")
             || draft.variable(variable).is_some()
         {
             return false;

@@ -43,12 +43,7 @@ pub struct ServiceDraft<'a> {
     pub image: DockerfileImage,
     pub known: Option<&'static KnownProgram>,
     pub installs: InstallInstructions,
-    /// The command; empty if unknown.
-    pub words: Vec<String>,
-    /// Of a known program: what the command adds.
-    pub arguments: Vec<String>,
-    /// Scripts that fill a new database.
-    pub scripts: Vec<String>,
+    pub program: ProgramDraft,
     pub change_dir: String,
     pub env_files: Vec<String>,
     pub variables: Vec<ContainerVariable>,
@@ -61,6 +56,16 @@ pub struct ServiceDraft<'a> {
     pub needs_look: bool,
 }
 
+/// What a service runs.
+pub struct ProgramDraft {
+    /// The command; empty if unknown.
+    pub words: Vec<String>,
+    /// Of a known program: what the command adds.
+    pub arguments: Vec<String>,
+    /// Scripts that fill a new database.
+    pub scripts: Vec<String>,
+}
+
 impl<'a> ServiceDraft<'a> {
     pub fn new(name: &str, yaml: &'a Yaml, context: &ComposeContext<'_>, notes: &mut ImportNotes) -> Self {
         let mut draft = Self {
@@ -70,9 +75,7 @@ impl<'a> ServiceDraft<'a> {
             image: DockerfileImage::default(),
             known: None,
             installs: InstallInstructions::default(),
-            words: Vec::new(),
-            arguments: Vec::new(),
-            scripts: Vec::new(),
+            program: ProgramDraft { words: Vec::new(), arguments: Vec::new(), scripts: Vec::new() },
             change_dir: String::new(),
             env_files: Vec::new(),
             variables: Vec::new(),
@@ -100,7 +103,7 @@ impl<'a> ServiceDraft<'a> {
 
     /// Whether others can reach it.
     pub fn is_served(&self) -> bool {
-        !self.is_job && (self.known.is_some() || !self.words.is_empty())
+        !self.is_job && (self.known.is_some() || !self.program.words.is_empty())
     }
 
     pub fn variable(&self, name: &str) -> Option<&str> {
@@ -220,7 +223,7 @@ impl<'a> ServiceDraft<'a> {
             let source = joined(context.folder, &source);
             if target.starts_with("/docker-entrypoint-initdb.d") {
                 let is_folder = target == "/docker-entrypoint-initdb.d" && !source.ends_with(".sql");
-                self.scripts.push(if is_folder { joined(&source, "*.sql") } else { source.clone() });
+                self.program.scripts.push(if is_folder { joined(&source, "*.sql") } else { source.clone() });
             }
             self.image.paths.add(&target, &source);
         }
@@ -240,14 +243,14 @@ impl<'a> ServiceDraft<'a> {
                 }
             }
         }
-        if self.known.is_some_and(KnownProgram::takes_scripts) && self.scripts.is_empty() {
-            self.scripts.extend(self.image.paths.in_project("/docker-entrypoint-initdb.d/*.sql"));
+        if self.known.is_some_and(KnownProgram::takes_scripts) && self.program.scripts.is_empty() {
+            self.program.scripts.extend(self.image.paths.in_project("/docker-entrypoint-initdb.d/*.sql"));
         }
-        if !self.scripts.is_empty() && !self.known.is_some_and(KnownProgram::takes_scripts) {
-            self.look(notes, format!("`{}` does not fill its database here", self.scripts.join(", ")));
+        if !self.program.scripts.is_empty() && !self.known.is_some_and(KnownProgram::takes_scripts) {
+            self.look(notes, format!("`{}` does not fill its database here", self.program.scripts.join(", ")));
         }
-        if self.scripts.iter().any(|script| !script.ends_with(".sql")) {
-            self.scripts.retain(|script| script.ends_with(".sql"));
+        if self.program.scripts.iter().any(|script| !script.ends_with(".sql")) {
+            self.program.scripts.retain(|script| script.ends_with(".sql"));
             self.look(notes, "only `.sql` files fill its database here");
         }
     }
@@ -263,7 +266,7 @@ impl<'a> ServiceDraft<'a> {
                 None => own.clone().unwrap_or_else(|| image_command.clone()),
             };
             if let Some(arguments) = images::arguments(program, &words) {
-                self.arguments = arguments.iter().map(|word| self.image.paths.replaced(word)).collect();
+                self.program.arguments = arguments.iter().map(|word| self.image.paths.replaced(word)).collect();
                 self.ports = program
                     .ports
                     .iter()
@@ -314,7 +317,7 @@ impl<'a> ServiceDraft<'a> {
             }
             return;
         }
-        self.words = self.translated(words, context);
+        self.program.words = self.translated(words, context);
         self.missing_program(context, notes);
     }
 
@@ -372,7 +375,7 @@ impl<'a> ServiceDraft<'a> {
     }
 
     fn missing_program(&mut self, context: &ComposeContext<'_>, notes: &mut ImportNotes) {
-        let program = self.words.first().cloned().unwrap_or_default();
+        let program = self.program.words.first().cloned().unwrap_or_default();
         let by_runtime =
             ["node", "npm", "npx", "yarn", "pnpm", "ruby", "bundle", "go", "cargo", "python", "python3", "pip"];
         let may_be_installed =
@@ -465,7 +468,7 @@ impl<'a> ServiceDraft<'a> {
         let is_own = self.get("command").is_none() && self.get("entrypoint").is_none();
         let says = |port: &String| {
             let number = port.split('/').next().unwrap_or_default();
-            self.words.iter().any(|word| word.contains(number))
+            self.program.words.iter().any(|word| word.contains(number))
         };
         let exposed = std::mem::take(&mut self.image.ports);
         let exposed: Vec<Yaml> = exposed.into_iter().filter(|port| is_own || says(port)).map(Yaml::String).collect();

@@ -86,11 +86,11 @@ struct ServiceCommands {
 fn commands(draft: &ServiceDraft<'_>) -> ServiceCommands {
     let mut pre = Vec::new();
     if let Some(known) = draft.known {
-        pre.extend(known.prepare(&draft.scripts));
-        return ServiceCommands { pre, serve: Some(known.serve(&draft.arguments)) };
+        pre.extend(known.prepare(&draft.program.scripts));
+        return ServiceCommands { pre, serve: Some(known.serve(&draft.program.arguments)) };
     }
     pre.extend(draft.installs.commands_pre.iter().cloned());
-    ServiceCommands { pre, serve: (!draft.words.is_empty()).then(|| words_line(&draft.words)) }
+    ServiceCommands { pre, serve: (!draft.program.words.is_empty()).then(|| words_line(&draft.program.words)) }
 }
 
 /// What the environment is made for, and what is installed in it.

@@ -15,7 +15,8 @@ pub fn add(locks: &ProjectLocks<'_>, languages: &mut [EcosystemLock]) {
     let variables = &locks.run.host;
     for one in languages {
         let ecosystem = one.contents.ecosystem;
-        let folder = locks.plan.environment(&one.environment).map(|environment| environment.env_dir.join(&one.runtime));
+        let folder =
+            locks.plan.environment(&one.environment).map(|environment| environment.folders.env_dir.join(&one.runtime));
         let gems = folder.ok().into_iter();
         let caches: Vec<PathBuf> = match ecosystem {
             Ecosystem::RubyGems => gems.map(|folder| folder.join("specifications")).collect(),

@@ -31,7 +31,7 @@ pub fn known(locks: &ProjectLocks<'_>, documents: &[(String, LockDocument)]) -> 
             }
         }
         if let Ok(environment) = locks.plan.environment(name) {
-            let libraries = ["lib", "lib64"].map(|folder| environment.env_dir.join(folder));
+            let libraries = ["lib", "lib64"].map(|folder| environment.folders.env_dir.join(folder));
             for python in libraries.iter().flat_map(|folder| folders_of(folder)) {
                 search.look_into(&python.join("site-packages"));
             }

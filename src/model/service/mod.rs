@@ -67,44 +67,21 @@ pub struct AddressUse {
 pub struct ServiceSettings {
     /// `serve`, before its fields are filled in.
     pub serve: String,
-    pub ports: Vec<PortSetting>,
-    pub host: String,
-    /// Before its fields are filled in; `None`: derived from the probe.
-    pub url: Option<String>,
-    /// `ready`, before its fields are filled in; `None`: TCP on the first port, or alive.
-    pub ready: Option<String>,
-    #[serde(with = "seconds")]
-    pub ready_timeout: Duration,
-    /// How long one attempt of a probe may take; `None`: the rest of `ready_timeout`, or [`ALIVE_PATIENCE`].
-    #[serde(with = "optional_seconds")]
-    pub probe_timeout: Option<Duration>,
-    /// `alive`, before its fields are filled in.
-    pub alive: Option<String>,
-    pub restart: RestartPolicy,
-    pub restart_limit: u32,
-    pub success_exit_codes: Vec<i32>,
-    /// `SIGTERM` and the like.
-    pub stop_signal: String,
-    #[serde(with = "seconds")]
-    pub stop_timeout: Duration,
-    /// Use a program that already responds on a fixed port instead of starting one.
-    pub adopt: bool,
+    #[serde(flatten)]
+    pub address: AddressSettings,
+    #[serde(flatten)]
+    pub probes: ProbeSettings,
+    #[serde(flatten)]
+    pub restarts: RestartSettings,
+    #[serde(flatten)]
+    pub stopping: StopSettings,
     pub share: Share,
-    /// The folder with its data on disk, absolute; before its fields are filled in.
-    pub data: Option<String>,
-    /// Whether its data outlives a restart, wherever it is stored.
-    pub persistent: bool,
-    /// How long it keeps running after the last lease.
-    #[serde(with = "seconds")]
-    pub idle_timeout: Duration,
+    #[serde(flatten)]
+    pub storage: StorageSettings,
     /// Whether it writes to a pseudo-terminal, and so behaves as in the user's terminal.
     pub pty: bool,
-    /// Whether it inherits listening sockets for its ports, as with systemd (`LISTEN_FDS`).
-    pub listen_fds: bool,
-    /// Paths and globs, absolute; those after `!` are excluded. A change of these files restarts the service.
-    pub watch: Vec<String>,
-    /// The command that a change runs instead of a restart; before its fields are filled in.
-    pub watch_command: Option<String>,
+    #[serde(flatten)]
+    pub watching: WatchSettings,
     /// The profiles in which it is selected if no service is named; empty: always.
     pub profiles: Vec<String>,
     /// The number of instances, each with its own ports.
@@ -114,6 +91,77 @@ pub struct ServiceSettings {
     /// The same for each key that is not on the line of `serve`.
     #[serde(skip)]
     pub locations: BTreeMap<String, String>,
+}
+
+/// Where a service can be reached.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AddressSettings {
+    pub ports: Vec<PortSetting>,
+    pub host: String,
+    /// Before its fields are filled in; `None`: derived from the probe.
+    pub url: Option<String>,
+    /// Use a program that already responds on a fixed port instead of starting one.
+    pub adopt: bool,
+    /// Whether it inherits listening sockets for its ports, as with systemd (`LISTEN_FDS`).
+    pub listen_fds: bool,
+}
+
+/// How the readiness and health of a service are checked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ProbeSettings {
+    /// `ready`, before its fields are filled in; `None`: TCP on the first port, or alive.
+    pub ready: Option<String>,
+    #[serde(with = "seconds")]
+    pub ready_timeout: Duration,
+    /// How long one attempt of a probe may take; `None`: the rest of `ready_timeout`, or [`ALIVE_PATIENCE`].
+    #[serde(with = "optional_seconds")]
+    pub probe_timeout: Option<Duration>,
+    /// `alive`, before its fields are filled in.
+    pub alive: Option<String>,
+}
+
+/// What happens when a service ends by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RestartSettings {
+    pub restart: RestartPolicy,
+    pub restart_limit: u32,
+    pub success_exit_codes: Vec<i32>,
+}
+
+/// When and how a service is stopped.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct StopSettings {
+    /// `SIGTERM` and the like.
+    pub stop_signal: String,
+    #[serde(with = "seconds")]
+    pub stop_timeout: Duration,
+    /// How long it keeps running after the last lease.
+    #[serde(with = "seconds")]
+    pub idle_timeout: Duration,
+}
+
+/// The data of a service.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct StorageSettings {
+    /// The folder with its data on disk, absolute; before its fields are filled in.
+    pub data: Option<String>,
+    /// Whether its data outlives a restart, wherever it is stored.
+    pub persistent: bool,
+}
+
+/// The files whose change restarts a service.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct WatchSettings {
+    /// Paths and globs, absolute; those after `!` are excluded. A change of these files restarts the service.
+    pub watch: Vec<String>,
+    /// The command that a change runs instead of a restart; before its fields are filled in.
+    pub watch_command: Option<String>,
 }
 
 impl Default for ServiceSettings {
@@ -154,32 +202,43 @@ mod optional_seconds {
     }
 }
 
+impl Default for AddressSettings {
+    fn default() -> Self {
+        Self { ports: Vec::new(), host: "127.0.0.1".to_owned(), url: None, adopt: false, listen_fds: false }
+    }
+}
+
+impl Default for ProbeSettings {
+    fn default() -> Self {
+        Self { ready: None, ready_timeout: Duration::from_secs(60), probe_timeout: None, alive: None }
+    }
+}
+
+impl Default for RestartSettings {
+    fn default() -> Self {
+        Self { restart: RestartPolicy::No, restart_limit: 5, success_exit_codes: vec![0] }
+    }
+}
+
+impl Default for StopSettings {
+    fn default() -> Self {
+        Self { stop_signal: "SIGTERM".to_owned(), stop_timeout: Duration::from_secs(10), idle_timeout: Duration::ZERO }
+    }
+}
+
 impl ServiceSettings {
     /// A service with `serve` and the defaults of all other keys.
     pub fn new(serve: impl Into<String>) -> Self {
         Self {
             serve: serve.into(),
-            ports: Vec::new(),
-            host: "127.0.0.1".to_owned(),
-            url: None,
-            ready: None,
-            ready_timeout: Duration::from_secs(60),
-            probe_timeout: None,
-            alive: None,
-            restart: RestartPolicy::No,
-            restart_limit: 5,
-            success_exit_codes: vec![0],
-            stop_signal: "SIGTERM".to_owned(),
-            stop_timeout: Duration::from_secs(10),
-            adopt: false,
+            address: AddressSettings::default(),
+            probes: ProbeSettings::default(),
+            restarts: RestartSettings::default(),
+            stopping: StopSettings::default(),
             share: Share::Run,
-            data: None,
-            persistent: false,
-            idle_timeout: Duration::ZERO,
+            storage: StorageSettings::default(),
             pty: false,
-            listen_fds: false,
-            watch: Vec::new(),
-            watch_command: None,
+            watching: WatchSettings::default(),
             profiles: Vec::new(),
             instances: 1,
             location: String::new(),
@@ -201,20 +260,20 @@ impl ServiceSettings {
             return Ok(None);
         }
         let mut service = Self::new(serve.unwrap_or_default());
-        keys.put("ports", &mut service.ports, |_, text| values::ports(text));
-        keys.put("host", &mut service.host, plain);
-        service.url = keys.read("url", plain);
-        service.ready = keys.read("ready", probe_text);
-        service.alive = keys.read("alive", probe_text);
-        keys.put("success_exit_codes", &mut service.success_exit_codes, values::exit_codes);
-        keys.put("stop_signal", &mut service.stop_signal, values::signal);
-        keys.put("ready_timeout", &mut service.ready_timeout, values::seconds);
-        service.probe_timeout = keys.read("probe_timeout", values::positive_seconds);
-        keys.put("stop_timeout", &mut service.stop_timeout, values::seconds);
-        keys.put("idle_timeout", &mut service.idle_timeout, values::seconds);
-        keys.put("watch", &mut service.watch, |_, text| Ok(values::lines(text)));
-        service.data = keys.read("data", plain);
-        service.watch_command = keys.read("watch_command", values::one_command);
+        keys.put("ports", &mut service.address.ports, |_, text| values::ports(text));
+        keys.put("host", &mut service.address.host, plain);
+        service.address.url = keys.read("url", plain);
+        service.probes.ready = keys.read("ready", probe_text);
+        service.probes.alive = keys.read("alive", probe_text);
+        keys.put("success_exit_codes", &mut service.restarts.success_exit_codes, values::exit_codes);
+        keys.put("stop_signal", &mut service.stopping.stop_signal, values::signal);
+        keys.put("ready_timeout", &mut service.probes.ready_timeout, values::seconds);
+        service.probes.probe_timeout = keys.read("probe_timeout", values::positive_seconds);
+        keys.put("stop_timeout", &mut service.stopping.stop_timeout, values::seconds);
+        keys.put("idle_timeout", &mut service.stopping.idle_timeout, values::seconds);
+        keys.put("watch", &mut service.watching.watch, |_, text| Ok(values::lines(text)));
+        service.storage.data = keys.read("data", plain);
+        service.watching.watch_command = keys.read("watch_command", values::one_command);
         keys.put("profiles", &mut service.profiles, values::names);
         keys.put("instances", &mut service.instances, values::instances);
         service.read_policies(&keys);
@@ -232,10 +291,17 @@ impl ServiceSettings {
         let policies =
             [("no", RestartPolicy::No), ("on-failure", RestartPolicy::OnFailure), ("always", RestartPolicy::Always)];
         let shares = [("run", Share::Run), ("worker", Share::Worker), ("test", Share::Test)];
-        keys.put("restart", &mut self.restart, |key, text| values::word(key, &text.to_ascii_lowercase(), &policies));
-        keys.put("restart_limit", &mut self.restart_limit, values::count);
+        keys.put("restart", &mut self.restarts.restart, |key, text| {
+            values::word(key, &text.to_ascii_lowercase(), &policies)
+        });
+        keys.put("restart_limit", &mut self.restarts.restart_limit, values::count);
         keys.put("share", &mut self.share, |key, text| values::word(key, text, &shares));
-        let Self { adopt, pty, listen_fds, persistent, .. } = self;
+        let Self {
+            address: AddressSettings { adopt, listen_fds, .. },
+            pty,
+            storage: StorageSettings { persistent, .. },
+            ..
+        } = self;
         for (key, flag) in [("adopt", adopt), ("pty", pty), ("listen_fds", listen_fds), ("persistent", persistent)] {
             keys.put(key, flag, values::boolean);
         }
@@ -243,7 +309,7 @@ impl ServiceSettings {
 
     /// The value of `ready`, or its default: TCP on the first port, else alive.
     pub fn ready_text(&self) -> String {
-        match (&self.ready, self.ports.first()) {
+        match (&self.probes.ready, self.address.ports.first()) {
             (Some(text), _) => text.clone(),
             (None, Some(port)) => format!("tcp://{{host}}:{{port:{}}}", port.name),
             (None, None) => "alive".to_owned(),
@@ -253,12 +319,12 @@ impl ServiceSettings {
     /// Whether one of its probes is a command.
     pub fn runs_probes(&self) -> bool {
         let is_command = |text: &String| text.trim_start().starts_with("cmd:");
-        self.ready.iter().chain(&self.alive).any(is_command)
+        self.probes.ready.iter().chain(&self.probes.alive).any(is_command)
     }
 
     /// Whether its data outlives a restart.
     pub fn keeps_state(&self) -> bool {
-        self.persistent || self.data.is_some()
+        self.storage.persistent || self.storage.data.is_some()
     }
 
     /// Where a key is defined, for error messages: `tox.ini:12`; empty if unknown.
@@ -400,18 +466,18 @@ mod tests {
         .unwrap()
         .unwrap();
         assert_eq!(service.serve, "python -m app    --port {port}");
-        assert_eq!(service.ports.len(), 2);
-        assert_eq!(service.ports[1], PortSetting { name: "admin".into(), number: Some(8001) });
-        assert_eq!(service.ready_timeout, Duration::from_millis(1500));
-        assert_eq!(service.probe_timeout, Some(Duration::from_millis(2500)));
-        assert_eq!(service.success_exit_codes, [0, 143]);
-        assert_eq!(service.stop_signal, "SIGINT");
-        assert_eq!((service.restart, service.restart_limit), (RestartPolicy::OnFailure, 2));
-        assert!(service.adopt);
-        assert_eq!((service.share, service.idle_timeout), (Share::Worker, Duration::from_secs(30)));
-        assert!(service.pty && service.listen_fds);
-        assert_eq!(service.watch, ["src/**/*.py", "!src/a b"]);
-        assert_eq!(service.watch_command.as_deref(), Some("python -m reload"));
+        assert_eq!(service.address.ports.len(), 2);
+        assert_eq!(service.address.ports[1], PortSetting { name: "admin".into(), number: Some(8001) });
+        assert_eq!(service.probes.ready_timeout, Duration::from_millis(1500));
+        assert_eq!(service.probes.probe_timeout, Some(Duration::from_millis(2500)));
+        assert_eq!(service.restarts.success_exit_codes, [0, 143]);
+        assert_eq!(service.stopping.stop_signal, "SIGINT");
+        assert_eq!((service.restarts.restart, service.restarts.restart_limit), (RestartPolicy::OnFailure, 2));
+        assert!(service.address.adopt);
+        assert_eq!((service.share, service.stopping.idle_timeout), (Share::Worker, Duration::from_secs(30)));
+        assert!(service.pty && service.address.listen_fds);
+        assert_eq!(service.watching.watch, ["src/**/*.py", "!src/a b"]);
+        assert_eq!(service.watching.watch_command.as_deref(), Some("python -m reload"));
         assert_eq!((service.profiles.join("+").as_str(), service.instances), ("dev+ci", 3));
         assert_eq!((service.location_of("serve"), service.location_of("ready")), ("tox.ini:1", "tox.ini:5"));
         let text = serde_json::to_string(&service).unwrap();

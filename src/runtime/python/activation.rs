@@ -38,7 +38,8 @@ const SCRIPTS: [ActivationScript; 8] = [
 /// Writes all activation scripts. `prompt`: the text in parentheses before the shell's own prompt.
 pub fn write(env_dir: &Path, interpreter: &Interpreter, prompt: &str) -> Result<()> {
     let folder = env_dir.to_str().with_context(|| format!("`{}` is not UTF-8", env_dir.display()))?;
-    let libraries: BTreeSet<&Path> = [interpreter.purelib.as_path(), interpreter.platlib.as_path()].into();
+    let libraries: BTreeSet<&Path> =
+        [interpreter.layout.purelib.as_path(), interpreter.layout.platlib.as_path()].into();
     let libraries: Vec<String> = libraries.iter().map(|path| python_repr(&path.to_string_lossy())).collect();
     for script in &SCRIPTS {
         let content = fill(script.template, |field| match field {
@@ -194,14 +195,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let env_dir = environment(folder.path());
         let python = testing::interpreter("python3").unwrap();
-        fs_err::create_dir_all(env_dir.join(&python.purelib)).unwrap();
+        fs_err::create_dir_all(env_dir.join(&python.layout.purelib)).unwrap();
         let code = format!(
             "import runpy, sys, os; runpy.run_path({}); print(sys.prefix); print(os.environ['VIRTUAL_ENV_PROMPT']); \
              print(sys.path[0])",
             python_repr(env_dir.join("bin/activate_this.py").to_str().unwrap())
         );
         let output = run(python.executable.to_str().unwrap(), &code, folder.path()).unwrap();
-        assert_eq!(output, format!("{0}\n{NASTY}\n{0}/{1}\n", env_dir.display(), python.purelib.display()));
+        assert_eq!(output, format!("{0}\n{NASTY}\n{0}/{1}\n", env_dir.display(), python.layout.purelib.display()));
     }
 
     #[test]

@@ -35,9 +35,12 @@ pub fn create(
     settings: &VirtualenvSettings,
 ) -> Result<()> {
     let bin = env_dir.join("bin");
-    for folder in
-        [&bin, &env_dir.join("include"), &env_dir.join(&interpreter.purelib), &env_dir.join(&interpreter.platlib)]
-    {
+    for folder in [
+        &bin,
+        &env_dir.join("include"),
+        &env_dir.join(&interpreter.layout.purelib),
+        &env_dir.join(&interpreter.layout.platlib),
+    ] {
         fs_err::create_dir_all(folder)?;
     }
     let mut names = vec!["python".to_owned(), "python3".to_owned(), format!("python{}", interpreter.dotted_version())];
@@ -118,8 +121,8 @@ fn configuration(interpreter: &Interpreter, creation: &CreationSettings, prompt:
         ("executable", executable.clone()),
         ("envo", env!("CARGO_PKG_VERSION").to_owned()),
         ("include-system-site-packages", creation.system_site_packages.to_string()),
-        ("base-prefix", interpreter.base_prefix.display().to_string()),
-        ("base-exec-prefix", interpreter.base_exec_prefix.display().to_string()),
+        ("base-prefix", interpreter.layout.base_prefix.display().to_string()),
+        ("base-exec-prefix", interpreter.layout.base_exec_prefix.display().to_string()),
         ("base-executable", executable),
     ];
     if let Some(prompt) = prompt {

@@ -16,8 +16,8 @@ impl Distributions {
     /// The packages of the environment or installation whose program `bin/python` is the interpreter.
     pub fn of(interpreter: &Interpreter) -> Self {
         let prefix = interpreter.executable.parent().and_then(Path::parent).unwrap_or(Path::new("/"));
-        let mut folders = vec![prefix.join(&interpreter.purelib)];
-        let other = prefix.join(&interpreter.platlib);
+        let mut folders = vec![prefix.join(&interpreter.layout.purelib)];
+        let other = prefix.join(&interpreter.layout.platlib);
         if !folders.contains(&other) {
             folders.push(other);
         }

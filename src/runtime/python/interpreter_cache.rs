@@ -184,11 +184,11 @@ mod tests {
         assert_eq!(interpreter.system_executable, interpreter.system_executable.canonicalize().unwrap());
         let expected = format!("lib/python{}/site-packages", interpreter.dotted_version());
         if interpreter.implementation == "CPython" {
-            assert_eq!(interpreter.purelib, Path::new(&expected));
+            assert_eq!(interpreter.layout.purelib, Path::new(&expected));
         }
         assert_eq!(interpreter.markers["python_version"], interpreter.dotted_version());
         assert_eq!(interpreter.markers.len(), 11);
-        assert!(interpreter.standard_library.join("os.py").exists());
+        assert!(interpreter.layout.standard_library.join("os.py").exists());
     }
 
     #[test]

@@ -84,7 +84,7 @@ impl OwnWheel<'_> {
             None => format!("there is no {name}"),
         };
         let settings = PipSettings::read(means.variables, Path::new("/nonexistent"));
-        if settings.no_index && settings.find_links.is_empty() {
+        if settings.sources.no_index && settings.sources.find_links.is_empty() {
             return refused(format!("{missing}, and pip's settings forbid to ask an index"));
         }
         if means.seeder.is_offline() {

@@ -17,8 +17,8 @@ pub fn remedy(environment: &Environment, interpreters: &dyn InterpreterLookup) -
         [] => "no other Python was found".to_owned(),
         versions => format!("found Python {}", versions.join(", ")),
     };
-    let is_path = environment.base_python.iter().all(|spec| Path::new(spec).components().count() > 1);
-    let install = if is_path || environment.install_python {
+    let is_path = environment.python.base_python.iter().all(|spec| Path::new(spec).components().count() > 1);
+    let install = if is_path || environment.python.install_python {
         "install it"
     } else {
         "install it, or have uv install it with `--install-python`"

@@ -74,11 +74,11 @@ impl Seeder {
     ) -> Result<Vec<&'static str>> {
         let location = WheelDestination {
             env_dir,
-            site_packages: &interpreter.purelib,
+            site_packages: &interpreter.layout.purelib,
             major: interpreter.version.major,
             minor: interpreter.version.minor,
         };
-        clear_leftovers(&env_dir.join(&interpreter.purelib), names);
+        clear_leftovers(&env_dir.join(&interpreter.layout.purelib), names);
         let wheels = self.wheels(names, interpreter, sources)?;
         wheels.iter().try_for_each(|wheel| self.install(wheel, location))?;
         let has = |name: &str| {
@@ -163,7 +163,7 @@ impl Seeder {
         let at_hand = |name: &&'static str| {
             let at = names.iter().position(|one| one == name);
             at.and_then(|at| embedded[at].clone())
-                .or_else(|| newest_wheel(name, &interpreter.bundled_wheels).filter(|wheel| is_useful(wheel)))
+                .or_else(|| newest_wheel(name, &interpreter.layout.bundled_wheels).filter(|wheel| is_useful(wheel)))
                 .or_else(|| self.downloaded(name, interpreter))
         };
         let mut missing: Vec<&'static str> = names.iter().copied().filter(|name| at_hand(name).is_none()).collect();
@@ -176,7 +176,7 @@ impl Seeder {
                 self.download(&missing, interpreter).and_then(|fresh| self.keep(&missing, interpreter, &fresh)).err();
             let has_pip = !names.contains(&"pip") || at_hand(&"pip").or_else(|| borrowed.clone()).is_some();
             if let Some(error) =
-                failed.filter(|_| !has_pip && newest_wheel("pip", &interpreter.bundled_wheels).is_none())
+                failed.filter(|_| !has_pip && newest_wheel("pip", &interpreter.layout.bundled_wheels).is_none())
             {
                 return Err(error.context(format!(
                     "`{}` comes without pip, and no other pip is available",
@@ -184,7 +184,7 @@ impl Seeder {
                 )));
             }
         }
-        let last_resort = |name: &&'static str| newest_wheel(name, &interpreter.bundled_wheels);
+        let last_resort = |name: &&'static str| newest_wheel(name, &interpreter.layout.bundled_wheels);
         Ok(names
             .iter()
             .filter_map(|name| {
@@ -247,7 +247,7 @@ impl Seeder {
             bail!("{} would have to be fetched, and ENVO_OFFLINE is set", names.join(", "));
         }
         let folder = tempfile::tempdir_in(self.scratch()?)?.keep();
-        let pip = match newest_wheel("pip", &interpreter.bundled_wheels) {
+        let pip = match newest_wheel("pip", &interpreter.layout.bundled_wheels) {
             // A wheel of pip can be run directly.
             Some(wheel) => vec![wheel.join("pip").into_os_string()],
             None => vec!["-m".into(), "pip".into()],
@@ -354,7 +354,7 @@ fn borrowed_pip(interpreter: &Interpreter, discovery: &PythonDiscovery) -> Optio
     (own.saturating_sub(OLDER_MINORS)..=own).rev().find_map(|minor| {
         discovery
             .find_all(&format!("cpython3.{minor}"))
-            .find_map(|other| newest_wheel("pip", &other.bundled_wheels).filter(|wheel| is_useful(wheel)))
+            .find_map(|other| newest_wheel("pip", &other.layout.bundled_wheels).filter(|wheel| is_useful(wheel)))
     })
 }
 

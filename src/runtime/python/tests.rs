@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::*;
 use crate::execute::process::capture;
 use crate::model::InterpreterLookup;
+use crate::model::interpreter::InterpreterLayout;
 
 struct CreationFixture {
     folder: tempfile::TempDir,
@@ -69,6 +70,7 @@ impl CreationFixture {
 
 fn creation() -> CreationSettings {
     CreationSettings {
+        recreate: false,
         system_site_packages: false,
         always_copy: false,
         download: false,
@@ -101,7 +103,8 @@ fn an_environment_runs_its_own_python_and_pip() {
     let env_dir = location.create("env", &python, &creation());
     let layout = python.layout(&env_dir);
     let code = "import sys; print(sys.prefix); print(sys.base_prefix); print(sys.executable)";
-    let expected = format!("{}\n{}\n{}", env_dir.display(), python.base_prefix.display(), layout.python.display());
+    let expected =
+        format!("{}\n{}\n{}", env_dir.display(), python.layout.base_prefix.display(), layout.python.display());
     assert_eq!(location.run(&layout.python, &["-c", code]), expected);
     let code = "import sysconfig; print(sysconfig.get_path('purelib'))";
     assert_eq!(location.run(&layout.python, &["-c", code]), layout.purelib.display().to_string());
@@ -177,7 +180,7 @@ fn a_tree_in_the_cache_that_was_damaged_is_made_again() {
     let location = CreationFixture::new();
     let python = location.python();
     let files = |env_dir: &Path| -> Vec<_> {
-        let names = contents(&env_dir.join(&python.purelib)).into_iter();
+        let names = contents(&env_dir.join(&python.layout.purelib)).into_iter();
         names.map(|(path, content)| (path.strip_prefix(env_dir).unwrap().to_owned(), content)).collect()
     };
     let whole = files(&location.create("whole", &python, &creation()));
@@ -195,7 +198,7 @@ fn a_half_made_environment_is_made_whole() {
     let location = CreationFixture::new();
     let python = location.python();
     let env_dir = location.create("env", &python, &creation());
-    let site_packages = env_dir.join(&python.purelib);
+    let site_packages = env_dir.join(&python.layout.purelib);
     fs::remove_file(env_dir.join("pyvenv.cfg")).unwrap();
     fs::remove_file(env_dir.join("bin/python")).unwrap();
     fs::write(env_dir.join("bin/python3.0"), "kept").unwrap();
@@ -253,8 +256,8 @@ fn the_interpreter_of_an_environment_leads_back_to_its_base() {
     let env_dir = location.create("env", &python, &creation());
     let inside = location.discovery.interpreter_at(&env_dir.join("bin/python")).unwrap();
     assert_eq!(inside.system_executable, python.system_executable);
-    assert_eq!(inside.base_prefix, python.base_prefix);
-    assert_eq!(inside.purelib, python.purelib);
+    assert_eq!(inside.layout.base_prefix, python.layout.base_prefix);
+    assert_eq!(inside.layout.purelib, python.layout.purelib);
 }
 
 #[test]
@@ -359,7 +362,13 @@ fn a_python_without_a_pip_of_its_own_borrows_anothers() {
     let location = CreationFixture::new();
     let python = location.python();
     let has_twin = location.discovery.find_all(&python.dotted_version()).next().is_some();
-    let bare = Interpreter { bundled_wheels: vec![location.folder.path().join("none")], ..(*python).clone() };
+    let bare = Interpreter {
+        layout: InterpreterLayout {
+            bundled_wheels: vec![location.folder.path().join("none")],
+            ..(*python).clone().layout
+        },
+        ..(*python).clone()
+    };
     if has_twin {
         let mut offline = location.variables.clone();
         offline.set("PIP_NO_INDEX", "1");

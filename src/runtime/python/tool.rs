@@ -105,6 +105,7 @@ impl ToolBuilder<'_> {
         // Only a finished environment gets the final name. None of the files in use depend on it.
         let unfinished = Scratch::new_in(parent, ".virtualenv-")?;
         let creation = CreationSettings {
+            recreate: false,
             system_site_packages: false,
             always_copy: false,
             download: false,

@@ -16,11 +16,11 @@ use crate::serve::graph::{GraphMember, ServiceGraph};
 fn texts(service: &ServiceSettings) -> impl Iterator<Item = (&'static str, &str)> {
     [
         ("serve", Some(&service.serve)),
-        ("ready", service.ready.as_ref()),
-        ("alive", service.alive.as_ref()),
-        ("url", service.url.as_ref()),
-        ("data", service.data.as_ref()),
-        ("watch_command", service.watch_command.as_ref()),
+        ("ready", service.probes.ready.as_ref()),
+        ("alive", service.probes.alive.as_ref()),
+        ("url", service.address.url.as_ref()),
+        ("data", service.storage.data.as_ref()),
+        ("watch_command", service.watching.watch_command.as_ref()),
     ]
     .into_iter()
     .filter_map(|(key, text)| Some((key, text?.as_str())))
@@ -38,8 +38,10 @@ pub(super) fn own_field(graph: &ServiceGraph, _: &ServiceCheckContext<'_>, error
         for (key, text) in texts(service) {
             for field in fields::own_ports(text) {
                 let known = match field {
-                    Some(name) => service.ports.iter().any(|port| port.name == name),
-                    None => !service.ports.is_empty() || (knows_groups(key) && log_groups(service).contains("port")),
+                    Some(name) => service.address.ports.iter().any(|port| port.name == name),
+                    None => {
+                        !service.address.ports.is_empty() || (knows_groups(key) && log_groups(service).contains("port"))
+                    }
                 };
                 if known {
                     continue;
@@ -48,7 +50,7 @@ pub(super) fn own_field(graph: &ServiceGraph, _: &ServiceCheckContext<'_>, error
                     Some(name) => (format!("{{port:{name}}}"), format!("write `ports = {name}`")),
                     None => ("{port}".to_owned(), "write `ports = NAME`".to_owned()),
                 };
-                let named: Vec<&str> = service.ports.iter().map(|port| port.name.as_str()).collect();
+                let named: Vec<&str> = service.address.ports.iter().map(|port| port.name.as_str()).collect();
                 let mut error = ConfigError::handled(format!(
                     "`{key}` of {} uses `{written}` but declares no such port",
                     key_of(member, key)
@@ -190,14 +192,14 @@ pub(super) fn service_field(graph: &ServiceGraph, context: &ServiceCheckContext<
 /// Whether the service has the field; the error names what is missing.
 fn has_field(service: &ServiceSettings, field: &str) -> Result<(), String> {
     let groups = log_groups(service);
-    let has_port = !service.ports.is_empty() || groups.contains("port");
+    let has_port = !service.address.ports.is_empty() || groups.contains("port");
     match field.split_once(':') {
-        Some(("port", name)) if service.ports.iter().any(|port| port.name == name) => Ok(()),
+        Some(("port", name)) if service.address.ports.iter().any(|port| port.name == name) => Ok(()),
         Some(("port", name)) => Err(format!("no port named `{name}` in its `ports`")),
         None if field == "host" || groups.contains(field) => Ok(()),
         None if field == "port" && has_port => Ok(()),
         None if field == "port" => Err("no `ports`".to_owned()),
-        None if matches!(field, "url" | "urls") && (has_port || service.url.is_some()) => Ok(()),
+        None if matches!(field, "url" | "urls") && (has_port || service.address.url.is_some()) => Ok(()),
         None if matches!(field, "url" | "urls") => Err("neither `ports` nor `url`".to_owned()),
         None if field == "instance" => Ok(()),
         _ => {

@@ -62,16 +62,17 @@ fn unknown_dependencies_get_a_suggestion() {
 #[test]
 fn two_services_cannot_have_one_port() {
     let port = |name: &str| vec![PortSetting { name: name.to_owned(), number: Some(80) }];
-    let members = vec![with("a", |one| one.ports = port("http")), with("bb", |one| one.ports = port("web"))];
+    let members =
+        vec![with("a", |one| one.address.ports = port("http")), with("bb", |one| one.address.ports = port("web"))];
     assert_eq!(
         messages(members, &[]),
         ["`a` (tox.ini:1) and `bb` (tox.ini:2) both have port 80 (`http=80` and `web=80`)"]
     );
     let elsewhere = |service: &mut ServiceSettings| {
-        service.ports = port("web");
-        service.host = "127.0.0.2".into();
+        service.address.ports = port("web");
+        service.address.host = "127.0.0.2".into();
     };
-    assert!(messages(vec![with("a", |one| one.ports = port("http")), with("bb", elsewhere)], &[]).is_empty());
+    assert!(messages(vec![with("a", |one| one.address.ports = port("http")), with("bb", elsewhere)], &[]).is_empty());
 }
 
 #[test]
@@ -90,12 +91,14 @@ fn only_services_in_depends_can_be_used_for_their_fields() {
 
 #[test]
 fn bad_probes_and_signals_are_found_before_anything_starts() {
-    let ready = |text: &str| messages(vec![with("a", |one| one.ready = Some(text.into()))], &[]);
+    let ready = |text: &str| messages(vec![with("a", |one| one.probes.ready = Some(text.into()))], &[]);
     assert!(ready("log:(").concat().ends_with(": invalid regular expression: unclosed group"));
     assert!(ready("nonsense").concat().contains("is not a probe"));
     assert!(ready("log:up (?P<port>[0-9]+)").is_empty());
-    assert!(messages(vec![with("a", |one| one.alive = Some("exit".into()))], &[]).concat().contains("only once"));
-    let signal = messages(vec![with("a", |one| one.stop_signal = "SIGNOPE".into())], &[]);
+    assert!(
+        messages(vec![with("a", |one| one.probes.alive = Some("exit".into()))], &[]).concat().contains("only once")
+    );
+    let signal = messages(vec![with("a", |one| one.stopping.stop_signal = "SIGNOPE".into())], &[]);
     assert_eq!(signal, ["`stop_signal = SIGNOPE` of `a` (tox.ini:1) is not a signal"]);
 }
 
@@ -107,8 +110,8 @@ fn ports(written: &[(&str, Option<u16>)]) -> Vec<PortSetting> {
 fn everywhere_is_also_there() {
     let at = |host: &'static str| {
         move |service: &mut ServiceSettings| {
-            service.host = host.into();
-            service.ports = ports(&[("p", Some(80))]);
+            service.address.host = host.into();
+            service.address.ports = ports(&[("p", Some(80))]);
         }
     };
     assert_eq!(messages(vec![with("a", at("127.0.0.1")), with("b", at("0.0.0.0"))], &[]).len(), 1);
@@ -122,7 +125,7 @@ fn several_instances_cannot_have_one_port() {
         messages(
             vec![with("a", |one| {
                 one.instances = 3;
-                one.ports = ports(&[("p", number)]);
+                one.address.ports = ports(&[("p", number)]);
             })],
             &[],
         )
@@ -146,9 +149,9 @@ fn fields_that_will_never_exist_are_found_before_a_start() {
         serve("{service:db:url}", nothing),
         ["`serve` of `a` (tox.ini:1) uses `url` of `db` (tox.ini:2), which has neither `ports` nor `url`"]
     );
-    assert!(serve("{service:db:url}", |db| db.url = Some("x://y".into())).is_empty());
+    assert!(serve("{service:db:url}", |db| db.address.url = Some("x://y".into())).is_empty());
     assert!(serve("{service:db:host}", nothing).is_empty());
-    let named = |db: &mut ServiceSettings| db.ready = Some("log:on (?P<port>[0-9]+) with (?P<token>.*)".into());
+    let named = |db: &mut ServiceSettings| db.probes.ready = Some("log:on (?P<port>[0-9]+) with (?P<token>.*)".into());
     assert!(serve("{service:db:url} {service:db:port} {service:db:token}", named).is_empty());
     assert!(serve("{service:db:tokn}", named).concat().contains("which has no such field"));
     assert!(serve("{service:db:port:sql}", named).concat().contains("no port named `sql`"));
@@ -157,7 +160,7 @@ fn fields_that_will_never_exist_are_found_before_a_start() {
         ["`serve` of `a` (tox.ini:1) uses `url` of `job`, which is not a service: it has no `serve` key"]
     );
     let mut typed = with("a", |one| {
-        one.ports = ports(&[("http", None)]);
+        one.address.ports = ports(&[("http", None)]);
         one.serve = "x {port:htp}".into();
     });
     let error = ServiceGraph::new(vec![typed.clone()]).check(&[]).remove(0);
@@ -177,21 +180,21 @@ fn two_services_cannot_define_the_same_variables() {
 #[test]
 fn keys_that_can_never_do_anything_are_found() {
     let one = |change: fn(&mut ServiceSettings)| messages(vec![with("a", change)], &[]).concat();
-    assert!(one(|a| a.adopt = true).contains("needs a port with a number"));
+    assert!(one(|a| a.address.adopt = true).contains("needs a port with a number"));
     assert!(
         one(|a| {
-            a.adopt = true;
-            a.ports = ports(&[("p", Some(80))]);
-            a.ready = Some("log:up".into());
+            a.address.adopt = true;
+            a.address.ports = ports(&[("p", Some(80))]);
+            a.probes.ready = Some("log:up".into());
         })
         .contains("`ready = log:up` cannot check a running program")
     );
-    assert!(one(|a| a.listen_fds = true).contains("`listen_fds` but declares no `ports`"));
-    assert!(one(|a| a.watch_command = Some("x".into())).contains("`watch` is empty"));
+    assert!(one(|a| a.address.listen_fds = true).contains("`listen_fds` but declares no `ports`"));
+    assert!(one(|a| a.watching.watch_command = Some("x".into())).contains("`watch` is empty"));
     assert!(
         one(|a| {
-            a.ready = Some("exit".into());
-            a.alive = Some("tcp://x:1".into());
+            a.probes.ready = Some("exit".into());
+            a.probes.alive = Some("tcp://x:1".into());
         })
         .contains("it has ended by the time it is ready")
     );
@@ -200,7 +203,7 @@ fn keys_that_can_never_do_anything_are_found() {
 #[test]
 fn a_key_on_another_line_is_named_with_that_line() {
     let member = with("a", |one| {
-        one.ready = Some("nonsense".into());
+        one.probes.ready = Some("nonsense".into());
         one.locations.insert("ready".into(), "tox.ini:9".into());
     });
     assert!(messages(vec![member], &[]).concat().starts_with("`ready = nonsense` of `a` (tox.ini:9): "));
@@ -238,8 +241,8 @@ fn variables_and_commands_use_existing_services_in_depends() {
 fn addresses_that_can_never_be_asked_are_reported() {
     let wrong = |text: &str| {
         let member = with("a", |service| {
-            service.ports = vec![PortSetting { name: "http".into(), number: None }];
-            service.ready = Some(text.into());
+            service.address.ports = vec![PortSetting { name: "http".into(), number: None }];
+            service.probes.ready = Some(text.into());
         });
         messages(vec![member], &[])
     };
@@ -257,8 +260,8 @@ fn addresses_that_can_never_be_asked_are_reported() {
 fn an_unknown_field_in_an_address_is_reported_with_its_line() {
     let check = |ready: &str, url: &str| {
         let change = |service: &mut ServiceSettings| {
-            service.ports = ports(&[("http", None)]);
-            (service.ready, service.url) = (Some(ready.into()), Some(url.into()));
+            service.address.ports = ports(&[("http", None)]);
+            (service.probes.ready, service.address.url) = (Some(ready.into()), Some(url.into()));
             service.locations.insert("url".into(), "tox.ini:7".into());
         };
         ServiceGraph::new(vec![with("a", change)]).check(&[])
@@ -283,7 +286,7 @@ fn an_unknown_field_in_an_address_is_reported_with_its_line() {
 
 #[test]
 fn a_host_is_an_address_or_a_name() {
-    let check = |host: &str| messages(vec![with("a", |service| service.host = host.into())], &[]);
+    let check = |host: &str| messages(vec![with("a", |service| service.address.host = host.into())], &[]);
     for good in ["127.0.0.1", "::1", "[::1]", "fe80::1%eth0", "localhost", "db_1.example.org", "0.0.0.0"] {
         assert_eq!(check(good), [""; 0], "{good}");
     }

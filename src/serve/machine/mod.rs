@@ -313,14 +313,7 @@ struct NodeRecord {
     wanted: bool,
     /// Until when it keeps running although it is not wanted.
     kept_until: Option<MachineTime>,
-    /// The user has stopped it.
-    halted: bool,
-    /// It has to be down once before it may run again.
-    cycling: bool,
-    /// It is killed instead of being asked to end.
-    hurried: bool,
-    /// The most time it has to end, if less than its own timeout.
-    abandoned: Option<Duration>,
+    stop: StopRequest,
     /// Why it failed last, until it is tried again.
     failure: Option<NodeFailure>,
     /// How often it has lost its data. What a job prepared in it before is gone with the data.
@@ -329,6 +322,19 @@ struct NodeRecord {
     kept_state: bool,
     /// The epochs of a job's direct and indirect dependencies when it last began.
     prepared_for: BTreeMap<usize, u64>,
+}
+
+/// How a node was requested to stop.
+#[derive(Debug)]
+struct StopRequest {
+    /// The user has stopped it.
+    halted: bool,
+    /// It has to be down once before it may run again.
+    cycling: bool,
+    /// It is killed instead of being asked to end.
+    hurried: bool,
+    /// The most time it has to end, if less than its own timeout.
+    abandoned: Option<Duration>,
 }
 
 impl NodeRecord {
@@ -344,10 +350,7 @@ impl NodeRecord {
             lost_ports: 0,
             wanted: false,
             kept_until: None,
-            halted: false,
-            cycling: false,
-            hurried: false,
-            abandoned: None,
+            stop: StopRequest { halted: false, cycling: false, hurried: false, abandoned: None },
             failure: None,
             epoch: 0,
             kept_state: false,
@@ -405,7 +408,7 @@ impl ServiceMachine {
         let member = &mut self.members[at];
         member.node = node;
         if restart {
-            (member.restarts, member.halted, member.cycling) = (0, false, true);
+            (member.restarts, member.stop.halted, member.stop.cycling) = (0, false, true);
         }
     }
 
@@ -445,7 +448,7 @@ impl ServiceMachine {
 
     /// Whether its dependents may start.
     pub fn is_met(&self, at: usize) -> bool {
-        self.members[at].met && !self.members[at].cycling
+        self.members[at].met && !self.members[at].stop.cycling
     }
 
     /// Whether it does not run and is not about to.
@@ -455,7 +458,7 @@ impl ServiceMachine {
 
     /// Whether it has to be down once before it may run again.
     pub fn is_cycling(&self, at: usize) -> bool {
-        self.members[at].cycling
+        self.members[at].stop.cycling
     }
 
     /// Whether it or one of its dependents is wanted.
@@ -466,7 +469,7 @@ impl ServiceMachine {
     /// Why the node will not become ready without an intervention; `None`: it is ready, or may become so.
     pub fn never(&self, at: usize) -> Option<NeverReady> {
         let member = &self.members[at];
-        if self.is_met(at) || member.cycling {
+        if self.is_met(at) || member.stop.cycling {
             return None;
         }
         if member.failure.is_some() {
@@ -509,10 +512,10 @@ impl ServiceMachine {
 
     /// The stopped node that keeps this one from running: itself or a dependency.
     pub fn halted_by(&self, at: usize) -> Option<usize> {
-        if self.members[at].halted {
+        if self.members[at].stop.halted {
             return Some(at);
         }
-        self.with_dependencies([at]).into_iter().find(|one| self.members[*one].halted)
+        self.with_dependencies([at]).into_iter().find(|one| self.members[*one].stop.halted)
     }
 
     /// Whether the node is being restarted, or was given up, because its `alive` probe failed.

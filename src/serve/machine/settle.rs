@@ -12,7 +12,7 @@ impl ServiceMachine {
     /// Whether the node should run rather than end: it is wanted, and neither it nor a dependency was
     /// stopped.
     pub fn may_run(&self, at: usize) -> bool {
-        !self.members[at].cycling && self.allowed()[at]
+        !self.members[at].stop.cycling && self.allowed()[at]
     }
 
     /// The nodes that are wanted or kept and not stopped by the user, with their dependencies.
@@ -31,7 +31,7 @@ impl ServiceMachine {
         let member = &self.members[at];
         // Ends the search even if there is a cycle.
         known[at] = Some(false);
-        let own = (member.wanted || member.kept_until.is_some()) && !member.halted;
+        let own = (member.wanted || member.kept_until.is_some()) && !member.stop.halted;
         let allowed = own && member.node.dependencies.iter().all(|one| self.find_allowed(*one, known));
         known[at] = Some(allowed);
         allowed
@@ -44,8 +44,8 @@ impl ServiceMachine {
             let member = &mut self.members[at];
             if member.wanted {
                 member.kept_until = None;
-                member.hurried = false;
-                member.abandoned = None;
+                member.stop.hurried = false;
+                member.stop.abandoned = None;
                 if !before {
                     self.allow_retry(at);
                 }
@@ -74,7 +74,7 @@ impl ServiceMachine {
     /// done.
     fn allow_retry(&mut self, at: usize) {
         let member = &mut self.members[at];
-        member.halted = false;
+        member.stop.halted = false;
         let end = match &mut member.phase {
             NodePhase::Over { end }
             | NodePhase::Finishing { end }
@@ -101,7 +101,7 @@ impl ServiceMachine {
     pub(super) fn restart(&mut self, asked: &[usize], actions: &mut Vec<Action>) {
         for at in asked {
             let member = &mut self.members[*at];
-            (member.cycling, member.halted, member.restarts) = (true, false, 0);
+            (member.stop.cycling, member.stop.halted, member.restarts) = (true, false, 0);
             if matches!(member.phase, NodePhase::Over { .. }) {
                 member.unmeet();
             }
@@ -114,8 +114,8 @@ impl ServiceMachine {
     pub(super) fn cycle_dependents(&mut self, at: usize) {
         for dependent in self.members[at].dependents.clone() {
             let member = &mut self.members[dependent];
-            if member.node.restarts_with.contains(&at) && !member.is_down() && !member.cycling {
-                member.cycling = true;
+            if member.node.restarts_with.contains(&at) && !member.is_down() && !member.stop.cycling {
+                member.stop.cycling = true;
                 self.cycle_dependents(dependent);
             }
         }
@@ -125,7 +125,7 @@ impl ServiceMachine {
     pub(super) fn kill_unwanted(&mut self, now: MachineTime, actions: &mut Vec<Action>) {
         let allowed = self.allowed();
         for at in (0..self.members.len()).filter(|at| !allowed[*at]) {
-            self.members[at].hurried = true;
+            self.members[at].stop.hurried = true;
             match self.members[at].phase.clone() {
                 NodePhase::Starting { .. } | NodePhase::Ready { .. } => {
                     self.kill(at, AfterStop::End(NodeEnd::Stopped), now, actions)
@@ -142,7 +142,7 @@ impl ServiceMachine {
         let allowed = self.allowed();
         for at in (0..self.members.len()).filter(|at| !allowed[*at]) {
             let member = &mut self.members[at];
-            member.abandoned = Some(most);
+            member.stop.abandoned = Some(most);
             if let NodePhase::Stopping { patience: Some(until), killed: false, .. } = &mut member.phase {
                 *until = (*until).min(now.saturating_add(most));
             }
@@ -188,7 +188,7 @@ impl ServiceMachine {
         let mut changed = false;
         for at in (0..self.members.len()).filter(|at| allowed[*at]) {
             let member = &self.members[at];
-            if member.node.ready_when != ReadyWhen::Ended || member.cycling || self.is_prepared_for(at) {
+            if member.node.ready_when != ReadyWhen::Ended || member.stop.cycling || self.is_prepared_for(at) {
                 continue;
             }
             self.members[at].unmeet();
@@ -198,7 +198,7 @@ impl ServiceMachine {
                     self.cycle_dependents(at);
                 }
                 NodePhase::Preparing { .. } | NodePhase::Starting { .. } | NodePhase::Backoff { .. } => {
-                    self.members[at].cycling = true;
+                    self.members[at].stop.cycling = true;
                 }
                 _ => continue,
             }
@@ -218,9 +218,9 @@ impl ServiceMachine {
         let allowed = self.allowed();
         let mut changed = self.redo_stale_jobs(&allowed, actions);
         for at in 0..self.members.len() {
-            if self.members[at].cycling && self.members[at].is_down() {
+            if self.members[at].stop.cycling && self.members[at].is_down() {
                 let member = &mut self.members[at];
-                member.cycling = false;
+                member.stop.cycling = false;
                 if matches!(member.phase, NodePhase::Over { .. }) {
                     member.unmeet();
                     member.failure = None;
@@ -228,7 +228,7 @@ impl ServiceMachine {
                 }
                 changed = true;
             }
-            let must_end = |one: usize| !allowed[one] || self.members[one].cycling;
+            let must_end = |one: usize| !allowed[one] || self.members[one].stop.cycling;
             let ends = must_end(at);
             let free = || self.is_free(at, &must_end);
             match self.members[at].phase.clone() {
@@ -301,7 +301,7 @@ impl ServiceMachine {
             | NodePhase::Stopping { then: AfterStop::End(end), .. } => end,
             _ => return false,
         };
-        matches!(end, NodeEnd::Failed(_)) && !self.members[at].cycling
+        matches!(end, NodeEnd::Failed(_)) && !self.members[at].stop.cycling
     }
 
     /// Whether a node that is over has a reason to run again.

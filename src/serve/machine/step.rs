@@ -26,7 +26,7 @@ impl ServiceMachine {
             MachineEvent::Kill => self.kill_unwanted(now, actions),
             MachineEvent::Abandon(most) => self.abandon_unwanted(most, now),
             MachineEvent::Retry(asked) => self.retry(&asked, actions),
-            MachineEvent::Halt(asked) => asked.into_iter().for_each(|at| self.members[at].halted = true),
+            MachineEvent::Halt(asked) => asked.into_iter().for_each(|at| self.members[at].stop.halted = true),
             MachineEvent::Restart(asked) => self.restart(&asked, actions),
             MachineEvent::AlreadyDone(at) if self.is_preparing(at) => {
                 if self.may_run(at) {
@@ -203,11 +203,11 @@ impl ServiceMachine {
         if std::mem::take(&mut self.members[at].adopted) {
             return self.release(at, then, actions);
         }
-        if self.members[at].hurried {
+        if self.members[at].stop.hurried {
             return self.kill(at, then, now, actions);
         }
         let member = &self.members[at];
-        let time = member.abandoned.map_or(member.node.stop_timeout, |most| most.min(member.node.stop_timeout));
+        let time = member.stop.abandoned.map_or(member.node.stop_timeout, |most| most.min(member.node.stop_timeout));
         let patience = Some(now.saturating_add(time));
         self.enter(at, NodePhase::Stopping { patience, killed: false, then }, actions);
         actions.push(Action::Terminate(at));

@@ -35,7 +35,7 @@ impl PortReservation {
     /// Reserves ports that another program used before.
     pub fn regain(&mut self, name: &str, service: &ServiceSettings) -> Result<(), ConfigError> {
         for number in std::mem::take(&mut self.taken) {
-            match hold(&service.host, number) {
+            match hold(&service.address.host, number) {
                 Ok(held) => self.held.push(held),
                 Err(error) => {
                     self.taken.push(number);
@@ -60,14 +60,15 @@ impl PortReservation {
     /// and the service's own attempt to listen. `is_own` recognizes the service's processes.
     pub fn is_lost(&self, service: &ServiceSettings, is_own: impl Fn(u32) -> bool) -> bool {
         self.chosen(service).any(|number| {
-            let in_use = hold(&service.host, number).is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse);
+            let in_use =
+                hold(&service.address.host, number).is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse);
             in_use && !owner(number).is_some_and(|owner| is_own(owner.pid))
         })
     }
 
     /// The numbers that envo chose.
     fn chosen(&self, service: &ServiceSettings) -> impl Iterator<Item = u16> {
-        let chosen = service.ports.iter().filter(|port| port.number.is_none());
+        let chosen = service.address.ports.iter().filter(|port| port.number.is_none());
         chosen.filter_map(|port| self.ports.iter().find(|(known, _)| *known == port.name).map(|(_, number)| *number))
     }
 }
@@ -85,13 +86,13 @@ pub fn reserve(
 ) -> Result<PortReservation, ConfigError> {
     let mut reservation = PortReservation::default();
     let name = which.name.as_str();
-    for port in &service.ports {
+    for port in &service.address.ports {
         let held = match port.number {
-            None => choose(registry, name, &port.name, |number| hold(&service.host, number))
+            None => choose(registry, name, &port.name, |number| hold(&service.address.host, number))
                 .map_err(|error| refused(name, service, 0, &error))?,
-            Some(number) => match hold(&service.host, number) {
+            Some(number) => match hold(&service.address.host, number) {
                 Ok(held) => held,
-                Err(error) if service.adopt && error.kind() == io::ErrorKind::AddrInUse => {
+                Err(error) if service.address.adopt && error.kind() == io::ErrorKind::AddrInUse => {
                     reservation.taken.push(number);
                     reservation.ports.push((port.name.clone(), number));
                     continue;
@@ -147,17 +148,18 @@ fn refused(name: &str, service: &ServiceSettings, number: u16, error: &io::Error
         ))
         .hint("choose a number from 1024 on, or leave it out of `ports` to get a free one"),
         _ if number == 0 => {
-            ConfigError::handled(format!("`{name}`{place} cannot listen on `{}`: {error}", service.host))
+            ConfigError::handled(format!("`{name}`{place} cannot listen on `{}`: {error}", service.address.host))
         }
         _ => ConfigError::handled(format!(
             "`{name}`{place} cannot listen on port {number} of `{}`: {error}",
-            service.host
+            service.address.host
         )),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use crate::model::service::AddressSettings;
     use std::collections::BTreeSet;
     use std::path::Path;
 
@@ -167,7 +169,7 @@ mod tests {
     fn service(ports: &[(&str, Option<u16>)]) -> ServiceSettings {
         let mut service = ServiceSettings::new("run");
         service.location = "tox.ini:7".into();
-        service.ports =
+        service.address.ports =
             ports.iter().map(|(name, number)| PortSetting { name: (*name).to_owned(), number: *number }).collect();
         service
     }
@@ -229,7 +231,10 @@ mod tests {
         let expected = format!("`a` (tox.ini:7) needs port {number}, which is in use by `");
         assert!(error.message.starts_with(&expected), "{error}");
         assert!(error.message.ends_with(&format!("` (pid {})", std::process::id())), "{error}");
-        let adopting = ServiceSettings { adopt: true, ..service(&[("http", Some(number))]) };
+        let adopting = ServiceSettings {
+            address: AddressSettings { adopt: true, ..service(&[("http", Some(number))]).address },
+            ..service(&[("http", Some(number))])
+        };
         let mut reservation = reserved(&mut open(folder.path()), "a", &adopting);
         assert_eq!(reservation.ports, [("http".to_owned(), number)]);
         assert!(reservation.is_taken());
@@ -241,7 +246,7 @@ mod tests {
     fn a_host_of_another_machine_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let mut elsewhere = service(&[("http", None)]);
-        elsewhere.host = "192.0.2.1".into();
+        elsewhere.address.host = "192.0.2.1".into();
         let error = reserve(&mut open(folder.path()), &which("a"), &elsewhere).unwrap_err();
         assert!(error.message.contains("cannot listen on `192.0.2.1`"), "{error}");
     }

@@ -28,20 +28,8 @@ pub struct ServiceDefinition {
     pub service: Option<ServiceSettings>,
     #[serde(default)]
     pub depends: Vec<ServiceDependency>,
-    #[serde(default)]
-    pub commands_pre: Vec<Command>,
-    /// Only for jobs.
-    #[serde(default)]
-    pub commands: Vec<Command>,
-    #[serde(default)]
-    pub commands_post: Vec<Command>,
-    #[serde(default)]
-    pub ignore_errors: bool,
-    #[serde(default)]
-    pub retries: u32,
-    /// Run `commands_post` even after an interrupt.
-    #[serde(default)]
-    pub post_after_interrupt: bool,
+    #[serde(flatten)]
+    pub steps: DefinedCommands,
     /// Where its commands run, absolute.
     pub cwd: PathBuf,
     /// The folder the client was started in, for displaying where commands run.
@@ -63,6 +51,25 @@ pub struct ServiceDefinition {
     pub inputs: String,
 }
 
+/// The commands before, instead of and after the program of a service.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct DefinedCommands {
+    #[serde(default)]
+    pub commands_pre: Vec<Command>,
+    /// Only for jobs.
+    #[serde(default)]
+    pub commands: Vec<Command>,
+    #[serde(default)]
+    pub commands_post: Vec<Command>,
+    #[serde(default)]
+    pub ignore_errors: bool,
+    #[serde(default)]
+    pub retries: u32,
+    /// Run `commands_post` even after an interrupt.
+    #[serde(default)]
+    pub post_after_interrupt: bool,
+}
+
 /// Variables that do not define a service: they differ from one terminal, or one start, to the next.
 const PASSING: [&str; 12] = [
     "PYTHONHASHSEED",
@@ -82,7 +89,9 @@ const PASSING: [&str; 12] = [
 impl ServiceDefinition {
     /// Whether it ends by itself, and others wait for that.
     pub fn is_job(&self) -> bool {
-        self.service.as_ref().is_none_or(|service| service.ready.as_deref().is_some_and(|ready| ready.trim() == "exit"))
+        self.service
+            .as_ref()
+            .is_none_or(|service| service.probes.ready.as_deref().is_some_and(|ready| ready.trim() == "exit"))
     }
 
     /// A hexadecimal digest, equal for equivalent definitions. The number of instances is not part of it.
@@ -145,7 +154,10 @@ mod tests {
             name: "db".into(),
             service: Some(ServiceSettings::new("run {port}")),
             depends: vec![ServiceDependency { name: "a".into(), restart: true }],
-            commands_pre: vec![Command::from_words(vec!["-".into(), "x".into()])],
+            steps: DefinedCommands {
+                commands_pre: vec![Command::from_words(vec!["-".into(), "x".into()])],
+                ..DefinedCommands::default()
+            },
             cwd: "/a".into(),
             current_dir: "/a".into(),
             log_dir: "/a/log".into(),

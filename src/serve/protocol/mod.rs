@@ -4,7 +4,7 @@
 mod definition;
 mod event;
 
-pub use definition::{ServiceDefinition, ServiceDependency, VariablesJson};
+pub use definition::{DefinedCommands, ServiceDefinition, ServiceDependency, VariablesJson};
 pub use event::{EndingService, FailedService, ServiceEvent, TimedEvent, WaitingService};
 
 use serde::{Deserialize, Serialize};
@@ -238,15 +238,10 @@ pub struct ServiceStatus {
     pub restarts: u32,
     /// Of its first process.
     pub pid: Option<u32>,
-    pub host: String,
-    pub ports: Vec<(String, u16)>,
-    pub url: Option<String>,
-    /// Seconds since it was started.
-    pub uptime: Option<f64>,
-    /// Seconds of processor time of its running processes.
-    pub cpu: Option<f64>,
-    /// Resident bytes of all its processes.
-    pub memory: Option<u64>,
+    #[serde(flatten)]
+    pub address: ServiceAddress,
+    #[serde(flatten)]
+    pub usage: ServiceUsage,
     /// The clients that hold it.
     pub leases: Vec<String>,
     /// Its dependencies.
@@ -257,6 +252,25 @@ pub struct ServiceStatus {
     /// started, ready.
     pub timeline: ServiceTimeline,
     pub log: String,
+}
+
+/// Where a service can be reached.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct ServiceAddress {
+    pub host: String,
+    pub ports: Vec<(String, u16)>,
+    pub url: Option<String>,
+}
+
+/// The resources that a running service uses.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct ServiceUsage {
+    /// Seconds since it was started.
+    pub uptime: Option<f64>,
+    /// Seconds of processor time of its running processes.
+    pub cpu: Option<f64>,
+    /// Resident bytes of all its processes.
+    pub memory: Option<u64>,
 }
 
 /// Times in seconds since the supervisor started.

@@ -19,7 +19,7 @@ impl Supervisor {
         match action {
             Action::Prepare(at) => self.prepare(at),
             Action::Start(at) => {
-                self.slots[at].timeline.started = Some(self.now().as_secs_f64());
+                self.slots[at].reports.timeline.started = Some(self.now().as_secs_f64());
                 start_service::start(self, at)
             }
             Action::Probe(at) => start_service::probe(self, at),
@@ -28,12 +28,12 @@ impl Supervisor {
                 None
             }
             Action::Terminate(at) => {
-                self.slots[at].asking = None;
+                self.slots[at].tasks.asking = None;
                 self.send_to_shim(at, ShimRequest::Stop);
                 None
             }
             Action::Kill(at) => {
-                self.slots[at].asking = None;
+                self.slots[at].tasks.asking = None;
                 self.send_to_shim(at, ShimRequest::Kill);
                 None
             }
@@ -43,7 +43,7 @@ impl Supervisor {
                 None
             }
             Action::StillStarting(at, seconds) => {
-                let (target, seen) = self.slots[at].waiting.now();
+                let (target, seen) = self.slots[at].tasks.waiting.now();
                 let service = self.slots[at].prepared.name().to_owned();
                 self.publish_event(TimedEvent::Waiting(WaitingService {
                     time: since_1970(),
@@ -60,8 +60,8 @@ impl Supervisor {
     fn prepare(&mut self, at: usize) -> Option<Happening> {
         let now = self.now().as_secs_f64();
         let slot = &mut self.slots[at];
-        slot.timeline.began = Some(now);
-        (slot.timeline.started, slot.timeline.ready, slot.started) = (None, None, None);
+        slot.reports.timeline.began = Some(now);
+        (slot.reports.timeline.started, slot.reports.timeline.ready, slot.run.started) = (None, None, None);
         if let Some(next) = slot.next.take() {
             slot.prepared = next;
         }
@@ -71,9 +71,9 @@ impl Supervisor {
                 return Some(Happening::AlreadyDone(at));
             }
             // If it fails, it is no longer done.
-            self.jobs.forget(self.slots[at].prepared.name());
+            self.project.jobs.forget(self.slots[at].prepared.name());
         }
-        if !std::mem::replace(&mut self.slots[at].has_reservation, true)
+        if !std::mem::replace(&mut self.slots[at].ports.has_reservation, true)
             && let Err(text) = self.reserve_ports_again(at)
         {
             return Some(Happening::PrepareFailed(at, text));
@@ -88,11 +88,12 @@ impl Supervisor {
     fn reserve_ports_again(&mut self, at: usize) -> Result<(), String> {
         let slot = &mut self.slots[at];
         let Some(service) = &slot.prepared.definition.service else { return Ok(()) };
-        let mut registry = PortRegistry::open(&self.state_dir, self.user_dir.as_deref());
-        slot.reservation.release();
-        slot.reservation = ports::reserve(&mut registry, &slot.which, service).map_err(|error| error.to_string())?;
-        slot.instance.ports.clone_from(&slot.reservation.ports);
-        slot.instance.host.clone_from(&service.host);
+        let mut registry = PortRegistry::open(&self.project.state_dir, self.project.user_dir.as_deref());
+        slot.ports.reservation.release();
+        slot.ports.reservation =
+            ports::reserve(&mut registry, &slot.which, service).map_err(|error| error.to_string())?;
+        slot.instance.ports.clone_from(&slot.ports.reservation.ports);
+        slot.instance.host.clone_from(&service.address.host);
         // Changed numbers are no reason not to start.
         let _ = registry.close();
         Ok(())
@@ -106,7 +107,7 @@ impl Supervisor {
         let slot = &mut self.slots[at];
         let name = slot.prepared.name().to_owned();
         let regained = match &slot.prepared.definition.service {
-            Some(service) => slot.reservation.regain(&name, service),
+            Some(service) => slot.ports.reservation.regain(&name, service),
             None => Ok(()),
         };
         match regained {
@@ -118,10 +119,10 @@ impl Supervisor {
     /// Sends a request to the shim of a service, or to the commands of a job or around a service.
     fn send_to_shim(&mut self, at: usize, request: ShimRequest) {
         let slot = &mut self.slots[at];
-        match &mut slot.running {
+        match &mut slot.run.running {
             // The end of the shim is already in the channel.
             Some(running) => running.send(request),
-            None => slot.commands.iter().for_each(Interrupt::request),
+            None => slot.tasks.commands.iter().for_each(Interrupt::request),
         }
     }
 
@@ -132,28 +133,28 @@ impl Supervisor {
             NodeState::Ready => {
                 self.publish(at);
                 let slot = &self.slots[at];
-                let seconds = slot.started.map_or(0.0, |started| started.elapsed().as_secs_f64());
+                let seconds = slot.run.started.map_or(0.0, |started| started.elapsed().as_secs_f64());
                 let place = slot.instance.url.as_ref().map_or(String::new(), |url| format!("at {url} "));
                 text = Some(format!("{place}({seconds:.2} s)"));
             }
             NodeState::Restarting if self.machine.has_failed_alive(at) => {
-                let why = self.slots[at].waiting.explanation(None).unwrap_or_default();
+                let why = self.slots[at].tasks.waiting.explanation(None).unwrap_or_default();
                 text = Some(format!("(its `alive` probe failed {ALIVE_FAILURES} times in a row: {why})"));
             }
             NodeState::Restarting | NodeState::Failed => text = Some(String::new()),
             NodeState::Exited => {
-                text = self.slots[at].started.map(|_| String::new());
+                text = self.slots[at].run.started.map(|_| String::new());
                 self.job_may_be_done(at);
             }
-            NodeState::Stopped => text = self.slots[at].started.map(|_| String::new()),
+            NodeState::Stopped => text = self.slots[at].run.started.map(|_| String::new()),
             _ => {}
         }
         if self.machine.is_over(at) {
             let slot = &mut self.slots[at];
             // Sockets of a stopped service must not accept connections.
-            slot.reservation.release();
-            slot.has_reservation = false;
-            slot.commands = None;
+            slot.ports.reservation.release();
+            slot.ports.has_reservation = false;
+            slot.tasks.commands = None;
             if state != NodeState::Exited || !slot.prepared.definition.is_job() {
                 self.ready.remove(slot.prepared.name());
             }
@@ -163,7 +164,7 @@ impl Supervisor {
 
     fn job_may_be_done(&mut self, at: usize) {
         let slot = &mut self.slots[at];
-        let ran = slot.started.is_some() && slot.next.is_none();
+        let ran = slot.run.started.is_some() && slot.next.is_none();
         if ran && slot.prepared.definition.is_job() {
             slot.force.is_due = false;
             self.remember_job(at);
@@ -177,11 +178,11 @@ impl Supervisor {
     fn publish(&mut self, at: usize) {
         let now = self.now().as_secs_f64();
         let slot = &mut self.slots[at];
-        slot.timeline.ready = Some(now);
+        slot.reports.timeline.ready = Some(now);
         let data = self.data_of(at, &self.slots[at].prepared.definition);
         let slot = &mut self.slots[at];
         slot.data = data;
-        let ready = slot.prepared.definition.service.as_ref().and_then(|service| service.ready.as_deref());
+        let ready = slot.prepared.definition.service.as_ref().and_then(|service| service.probes.ready.as_deref());
         let scheme = match ready.and_then(|ready| ready.trim_start().split_once("://")) {
             Some(("http", _)) => "http",
             Some(("https", _)) => "https",
@@ -199,16 +200,16 @@ impl Supervisor {
             let (time, seconds) = (event.time, event.seconds);
             ServiceEvent { time, seconds, ..reported.clone() } == event
         };
-        if event.text.is_none() && self.slots[at].reported.as_ref().is_some_and(is_same) {
+        if event.text.is_none() && self.slots[at].reports.reported.as_ref().is_some_and(is_same) {
             return;
         }
-        self.slots[at].reported = Some(ServiceEvent { text: None, ..event.clone() });
+        self.slots[at].reports.reported = Some(ServiceEvent { text: None, ..event.clone() });
         self.publish_event(TimedEvent::Service(event));
     }
 
     fn state_event(&self, at: usize, text: Option<String>) -> ServiceEvent {
         let slot = &self.slots[at];
-        let processes = slot.running.as_ref().and_then(|running| running.processes);
+        let processes = slot.run.running.as_ref().and_then(|running| running.processes);
         ServiceEvent {
             time: since_1970(),
             service: slot.prepared.name().to_owned(),
@@ -218,7 +219,7 @@ impl Supervisor {
             restarts: self.machine.restarts(at),
             pid: processes.map(|(leader, _)| leader),
             url: slot.instance.url.clone(),
-            seconds: slot.started.map(|started| started.elapsed().as_secs_f64()),
+            seconds: slot.run.started.map(|started| started.elapsed().as_secs_f64()),
             text,
         }
     }
@@ -236,7 +237,7 @@ impl Supervisor {
 
     pub(super) fn health(&self, at: usize) -> Option<String> {
         let service = self.slots[at].prepared.definition.service.as_ref()?;
-        let checked = service.alive.is_some() && self.machine.state(at) == NodeState::Ready;
+        let checked = service.probes.alive.is_some() && self.machine.state(at) == NodeState::Ready;
         checked.then(|| if self.machine.is_healthy(at) { "healthy" } else { "unhealthy" }.to_owned())
     }
 
@@ -253,7 +254,7 @@ impl Supervisor {
         if let RunEvent::Output { environment, bytes, .. } = &event
             && let Some(at) = self.names.get(environment)
             && self.slots[*at].prepared.definition.service.is_none()
-            && let Ok(mut log) = ServiceLog::open(&self.log_dir.join(format!("{environment}.log")))
+            && let Ok(mut log) = ServiceLog::open(&self.project.log_dir.join(format!("{environment}.log")))
         {
             log.write(bytes);
         }
@@ -267,14 +268,14 @@ impl Supervisor {
 
     /// Sends a report to one connection, if it receives events.
     pub(super) fn publish_to(&self, connection: u64, report: RunEvent) {
-        if self.connections.get(&connection).is_some_and(|one| one.events) {
+        if self.clients.connections.get(&connection).is_some_and(|one| one.events) {
             self.send(connection, &Reply::Event(TimedEvent::Report { report }));
         }
     }
 
     fn publish_event(&self, event: TimedEvent) {
         let reply = Reply::Event(event);
-        for connection in self.connections.values().filter(|connection| connection.events) {
+        for connection in self.clients.connections.values().filter(|connection| connection.events) {
             connection.outbox.push(&reply);
         }
     }
@@ -283,15 +284,17 @@ impl Supervisor {
     pub(super) fn failure_text(&self, at: usize) -> String {
         let Some(failure) = self.machine.failure(at) else { return String::new() };
         let slot = &self.slots[at];
-        let lines = match &slot.running {
-            Some(running) if slot.last_lines.is_empty() => log::last_lines(&running.log.0, running.log.1, LAST_LINES),
-            _ => slot.last_lines.clone(),
+        let lines = match &slot.run.running {
+            Some(running) if slot.run.last_lines.is_empty() => {
+                log::last_lines(&running.log.0, running.log.1, LAST_LINES)
+            }
+            _ => slot.run.last_lines.clone(),
         };
         let explained = match failure {
             NodeFailure::NotReady(_) | NodeFailure::NotAlive(_) => {
-                slot.waiting.explanation(lines.last()).map(|why| format!(": {why}"))
+                slot.tasks.waiting.explanation(lines.last()).map(|why| format!(": {why}"))
             }
-            NodeFailure::ExitedEarly(_) => slot.waiting.explanation_of_end().map(|why| format!("; {why}")),
+            NodeFailure::ExitedEarly(_) => slot.tasks.waiting.explanation_of_end().map(|why| format!("; {why}")),
             _ => None,
         };
         let explained = explained.unwrap_or_default();

@@ -78,7 +78,7 @@ impl Supervisor {
     fn end_scope(&mut self, scope: FaultScope, text: &str) {
         match scope {
             FaultScope::Connection(id) => {
-                let Some(outbox) = self.connections.get(&id).map(|connection| connection.outbox.clone()) else {
+                let Some(outbox) = self.clients.connections.get(&id).map(|connection| connection.outbox.clone()) else {
                     return;
                 };
                 outbox.push(&Reply::Refusal { id: 0, error: RequestRefusal::new("internal", text) });
@@ -88,7 +88,7 @@ impl Supervisor {
             FaultScope::Service(at) => {
                 self.reporter.error(self.slots[at].prepared.name(), text.to_owned());
                 // Its end is reported by the thread that reads its output, as that of any service that dies.
-                if let Some(running) = &mut self.slots[at].running {
+                if let Some(running) = &mut self.slots[at].run.running {
                     running.send(ShimRequest::Kill);
                 }
             }

@@ -18,14 +18,15 @@ impl Supervisor {
     /// Starts watching the files of a service, on a thread of its own.
     pub fn watch_files(&mut self, at: usize) {
         let service = self.slots[at].prepared.definition.service.as_ref();
-        let Some(patterns) = service.map(|service| service.watch.clone()).filter(|watch| !watch.is_empty()) else {
+        let Some(patterns) = service.map(|service| service.watching.watch.clone()).filter(|watch| !watch.is_empty())
+        else {
             return;
         };
-        if self.slots[at].watching.is_some() {
+        if self.slots[at].tasks.watching.is_some() {
             return;
         }
-        let work_dir = self.state_dir.parent().unwrap_or(&self.state_dir).to_path_buf();
-        let (generation, sender) = (self.slots[at].generation, self.sender.clone());
+        let work_dir = self.project.state_dir.parent().unwrap_or(&self.project.state_dir).to_path_buf();
+        let (generation, sender) = (self.slots[at].run.generation, self.sender.clone());
         let begun = FileWatcher::of(&patterns, &work_dir).and_then(|mut changes| {
             let (cancel, canceller) = CancellableWait::new().map_err(|error| error.to_string())?;
             let failure = move |text| {
@@ -44,7 +45,7 @@ impl Supervisor {
             Ok(canceller)
         });
         match begun {
-            Ok(canceller) => self.slots[at].watching = Some(canceller),
+            Ok(canceller) => self.slots[at].tasks.watching = Some(canceller),
             Err(text) => {
                 let name = self.slots[at].prepared.name();
                 self.reporter.warning(name, format!("its files cannot be watched: {text}"));
@@ -55,12 +56,13 @@ impl Supervisor {
     pub(super) fn file_changed(&mut self, at: usize, path: &Path) {
         let slot = &mut self.slots[at];
         // A message from before the watch was ended.
-        if slot.watching.is_none() {
+        if slot.tasks.watching.is_none() {
             return;
         }
         let name = slot.prepared.name().to_owned();
         let shown = path.strip_prefix(&slot.prepared.definition.current_dir).unwrap_or(path).display();
-        let with_command = slot.prepared.definition.service.as_ref().is_some_and(|one| one.watch_command.is_some());
+        let with_command =
+            slot.prepared.definition.service.as_ref().is_some_and(|one| one.watching.watch_command.is_some());
         let verb = if with_command { "watch_command" } else { "restarting" };
         self.reporter.message(&name, Level::Info, format!("{verb}: {shown} has changed"));
         if with_command {
@@ -71,11 +73,11 @@ impl Supervisor {
     }
 
     fn rebuild(&mut self, at: usize) {
-        if let Some(again) = &mut self.slots[at].rebuilding {
+        if let Some(again) = &mut self.slots[at].tasks.rebuilding {
             *again = true;
             return;
         }
-        self.slots[at].rebuilding = Some(false);
+        self.slots[at].tasks.rebuilding = Some(false);
         if let Err(text) = service_command::rebuild(self, at) {
             self.rebuilt(at, Err(text));
         }
@@ -85,7 +87,7 @@ impl Supervisor {
         if let Err(text) = result {
             self.reporter.warning(self.slots[at].prepared.name(), text);
         }
-        if self.slots[at].rebuilding.take() == Some(true) && self.slots[at].watching.is_some() {
+        if self.slots[at].tasks.rebuilding.take() == Some(true) && self.slots[at].tasks.watching.is_some() {
             self.rebuild(at);
         }
     }

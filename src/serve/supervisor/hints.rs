@@ -16,13 +16,13 @@ impl Supervisor {
     /// Whether the service, whose first process has just ended successfully, keeps running in the background.
     pub(super) fn has_gone_into_background(&self, at: usize, code: i32) -> bool {
         let by_itself = matches!(self.machine.state(at), NodeState::Starting | NodeState::Ready);
-        let shim = self.slots[at].running.as_ref().and_then(|running| running.processes).map(|(_, shim)| shim);
+        let shim = self.slots[at].run.running.as_ref().and_then(|running| running.processes).map(|(_, shim)| shim);
         by_itself && code == 0 && shim.is_some_and(|shim| tree::descendants(shim).len() > 1)
     }
 
     /// Warns about a service that counts as ended successfully but probably runs in the background.
     pub(super) fn warn_of_background(&self, at: usize) {
-        if self.slots[at].in_background && self.machine.failure(at).is_none() {
+        if self.slots[at].run.in_background && self.machine.failure(at).is_none() {
             self.reporter.warning(self.slots[at].prepared.name(), DAEMON.to_owned());
         }
     }
@@ -31,7 +31,7 @@ impl Supervisor {
     pub(super) fn hints(&self, at: usize) -> Vec<String> {
         let slot = &self.slots[at];
         let serve = slot.prepared.definition.service.as_ref().map(|service| service.serve.as_str());
-        let daemon = slot.in_background.then(|| DAEMON.to_owned());
+        let daemon = slot.run.in_background.then(|| DAEMON.to_owned());
         daemon.into_iter().chain(serve.and_then(shell_hint)).collect()
     }
 }

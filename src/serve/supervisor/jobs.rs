@@ -102,7 +102,7 @@ impl Supervisor {
     /// Whether a job that is due can be skipped.
     pub(super) fn is_left_out(&self, at: usize) -> bool {
         let slot = &self.slots[at];
-        let is_done = |depends| self.jobs.is_done(slot.prepared.name(), &slot.digest, &depends);
+        let is_done = |depends| self.project.jobs.is_done(slot.prepared.name(), &slot.digest, &depends);
         !slot.force.is_due && self.lasting_states(at).is_some_and(is_done)
     }
 
@@ -110,7 +110,7 @@ impl Supervisor {
     pub(super) fn remember_job(&mut self, at: usize) {
         if let Some(depends) = self.lasting_states(at) {
             let done = FinishedJob { digest: self.slots[at].digest.clone(), run: self.mark_of(at), depends };
-            self.jobs.done(self.slots[at].prepared.name(), done);
+            self.project.jobs.done(self.slots[at].prepared.name(), done);
         }
     }
 
@@ -121,9 +121,9 @@ impl Supervisor {
             let name = self.slots[*one].prepared.name();
             let definition = &*self.slots[*one].prepared.definition;
             let state = match &definition.service {
-                _ if definition.is_job() => self.jobs.run_of(name),
-                Some(service) if service.data.is_some() => self.data_of(*one, definition),
-                Some(service) => service.persistent.then(|| PERSISTENT.to_owned()),
+                _ if definition.is_job() => self.project.jobs.run_of(name),
+                Some(service) if service.storage.data.is_some() => self.data_of(*one, definition),
+                Some(service) => service.storage.persistent.then(|| PERSISTENT.to_owned()),
                 None => None,
             };
             Some((name.to_owned(), state?))
@@ -133,7 +133,7 @@ impl Supervisor {
 
     /// The identity of the folder in which a service keeps its data; `None`: it is empty.
     pub(super) fn data_of(&self, at: usize, definition: &ServiceDefinition) -> Option<String> {
-        let data = definition.service.as_ref()?.data.as_ref()?;
+        let data = definition.service.as_ref()?.storage.data.as_ref()?;
         let path = fields::fill_own(data, &self.slots[at].instance, &self.visible_instances(at)).ok()?;
         let metadata = std::fs::metadata(crate::os_text::encode(&path)).ok()?;
         if metadata.is_file() {
@@ -150,14 +150,14 @@ impl Supervisor {
     pub(super) fn lost_data(&mut self, action: &Action) -> Option<Happening> {
         let (Action::Prepare(at) | Action::Start(at)) = *action else { return None };
         let definition = self.coming(at);
-        definition.service.as_ref()?.data.as_ref()?;
+        definition.service.as_ref()?.storage.data.as_ref()?;
         let data = self.data_of(at, definition);
         let before = &self.slots[at].data;
         if data.is_some() && (before.is_none() || *before == data) {
             return None;
         }
         let name = self.slots[at].prepared.name().to_owned();
-        self.jobs.forget_those_on(&name);
+        self.project.jobs.forget_those_on(&name);
         Some(Happening::StateLost(at))
     }
 

@@ -16,6 +16,7 @@ use crate::serve::protocol::{RequestRefusal, ServiceDefinition, ServiceTimeline,
 use crate::serve::supervisor::jobs::ForcedJobs;
 use crate::serve::supervisor::probe_thread::ProbeThread;
 use crate::serve::supervisor::{Member, Supervisor};
+use crate::serve::supervisor::{MemberPorts, MemberReports, MemberRun, MemberTasks};
 
 /// How an instance is added.
 struct InstanceChange<'a> {
@@ -42,7 +43,7 @@ impl Supervisor {
         self.check(&services, &want)?;
         let sent: BTreeSet<String> = services.iter().map(|one| one.name.clone()).collect();
         let expanded = self.expand(services, &want, &namespaces)?;
-        if events && let Some(one) = self.connections.get_mut(&connection) {
+        if events && let Some(one) = self.clients.connections.get_mut(&connection) {
             one.events = true;
         }
         let mut changes = UpResult::default();
@@ -66,7 +67,7 @@ impl Supervisor {
         let done = self.done_among(&wanted);
         if keep {
             self.unpin_surplus(&sent, &own, &mut changes);
-            self.pinned.extend(&wanted);
+            self.clients.pinned.extend(&wanted);
             self.update_wanted();
         } else {
             self.hold(connection, &wanted);
@@ -169,9 +170,9 @@ impl Supervisor {
             let which = &self.slots[*at].which;
             sent.contains(&which.environment) && !which.is_apart && !own.contains(&which.name)
         };
-        let surplus: Vec<usize> = self.pinned.iter().copied().filter(is_surplus).collect();
+        let surplus: Vec<usize> = self.clients.pinned.iter().copied().filter(is_surplus).collect();
         for at in surplus {
-            self.pinned.remove(&at);
+            self.clients.pinned.remove(&at);
             changes.stopped.push(self.slots[at].which.name.clone());
         }
     }
@@ -231,12 +232,12 @@ impl Supervisor {
         let mut reservations = BTreeMap::new();
         let is_new = |one: &&ExpandedInstance| !self.names.contains_key(&one.which.name);
         let with_ports =
-            |one: &&ExpandedInstance| one.definition.service.as_ref().is_some_and(|one| !one.ports.is_empty());
+            |one: &&ExpandedInstance| one.definition.service.as_ref().is_some_and(|one| !one.address.ports.is_empty());
         let mut new = expanded.iter().filter(is_new).filter(with_ports).peekable();
         if new.peek().is_none() {
             return Ok(reservations);
         }
-        let mut registry = PortRegistry::open(&self.state_dir, self.user_dir.as_deref());
+        let mut registry = PortRegistry::open(&self.project.state_dir, self.project.user_dir.as_deref());
         for ExpandedInstance { which, definition, .. } in new {
             let Some(service) = &definition.service else { continue };
             let reservation = ports::reserve(&mut registry, which, service).map_err(|error| RequestRefusal {
@@ -258,7 +259,7 @@ impl Supervisor {
         let service = definition.service.as_ref();
         let instance = ServiceInstance {
             name: which.name.clone(),
-            host: service.map_or_else(String::new, |service| service.host.clone()),
+            host: service.map_or_else(String::new, |service| service.address.host.clone()),
             ports: reservation.ports.clone(),
             label: which.label.clone(),
             ..ServiceInstance::default()
@@ -274,25 +275,26 @@ impl Supervisor {
             which,
             visible: Vec::new(),
             instance,
-            reservation,
-            has_reservation: true,
-            generation: spare.map_or(0, |at| self.slots[at].generation),
-            running: None,
-            asking: None,
-            waiting: ProbeThread::default(),
-            watching: None,
-            rebuilding: None,
-            commands: None,
-            started: None,
-            exited: false,
-            in_background: false,
-            last_lines: Vec::new(),
+            ports: MemberPorts { reservation, has_reservation: true },
+            run: MemberRun {
+                generation: spare.map_or(0, |at| self.slots[at].run.generation),
+                running: None,
+                started: None,
+                exited: false,
+                in_background: false,
+                last_lines: Vec::new(),
+            },
+            tasks: MemberTasks {
+                asking: None,
+                waiting: ProbeThread::default(),
+                watching: None,
+                rebuilding: None,
+                commands: None,
+            },
             force: ForcedJobs::default(),
             data: None,
             ttl: Duration::ZERO,
-            timeline: ServiceTimeline::default(),
-            told_failure: false,
-            reported: None,
+            reports: MemberReports { timeline: ServiceTimeline::default(), told_failure: false, reported: None },
         };
         let at = match spare {
             Some(at) => {
@@ -313,7 +315,7 @@ impl Supervisor {
     /// exists.
     pub(super) fn is_spare(&self, at: usize) -> bool {
         let is_one_of_several = |at: usize| self.slots[at].which.name != self.slots[at].which.environment;
-        let is_over = |at: usize| self.machine.is_over(at) && self.slots[at].running.is_none();
+        let is_over = |at: usize| self.machine.is_over(at) && self.slots[at].run.running.is_none();
         let unused = is_one_of_several(at) && is_over(at) && !self.machine.is_wanted(at);
         let prepared = || self.slots[at].visible.iter().any(|one| is_one_of_several(*one) && !is_over(*one));
         unused && !(self.machine.is_met(at) && prepared())
@@ -366,7 +368,7 @@ impl Supervisor {
     }
 
     pub(super) fn hold(&mut self, connection: u64, nodes: &[usize]) {
-        if let Some(one) = self.connections.get_mut(&connection) {
+        if let Some(one) = self.clients.connections.get_mut(&connection) {
             one.holds.extend(nodes);
         }
         self.update_wanted();
@@ -374,7 +376,7 @@ impl Supervisor {
 
     /// Ends a lease, or the named part of it. Returns all nodes that were held, including dependencies.
     pub(super) fn release(&mut self, connection: u64, named: Option<Vec<usize>>) -> BTreeSet<usize> {
-        let Some(one) = self.connections.get_mut(&connection) else { return BTreeSet::new() };
+        let Some(one) = self.clients.connections.get_mut(&connection) else { return BTreeSet::new() };
         let nodes: BTreeSet<usize> = match named {
             None => std::mem::take(&mut one.holds),
             Some(named) => named.into_iter().filter(|at| one.holds.remove(at)).collect(),
@@ -388,13 +390,13 @@ impl Supervisor {
     /// Releases what clients held that have ended before now, even if their threads have not reported it yet:
     /// the next release waits for the end of services that they were the last to want.
     pub(super) fn forget_the_gone(&mut self) {
-        let gone = self.connections.values_mut().filter(|one| !one.holds.is_empty() && one.outbox.is_hung_up());
+        let gone = self.clients.connections.values_mut().filter(|one| !one.holds.is_empty() && one.outbox.is_hung_up());
         gone.for_each(|one| one.holds.clear());
     }
 
     fn wanted(&self) -> BTreeSet<usize> {
-        let holds = self.connections.values().flat_map(|one| &one.holds);
-        self.pinned.iter().chain(holds).copied().collect()
+        let holds = self.clients.connections.values().flat_map(|one| &one.holds);
+        self.clients.pinned.iter().chain(holds).copied().collect()
     }
 
     /// Gives the machine the nodes that are wanted now.
@@ -403,7 +405,7 @@ impl Supervisor {
         let wanted = self.wanted();
         for at in self.machine.with_dependencies(wanted.iter().copied()) {
             if !self.machine.is_wanted(at) {
-                self.slots[at].timeline.wanted = Some(now);
+                self.slots[at].reports.timeline.wanted = Some(now);
             }
         }
         self.step(Happening::Want(wanted));
@@ -418,8 +420,8 @@ impl Supervisor {
     /// The clients that hold a service, for people.
     pub(super) fn holders(&self, at: usize) -> Vec<String> {
         let holds = |nodes: &BTreeSet<usize>| self.machine.with_dependencies(nodes.iter().copied()).contains(&at);
-        let clients = self.connections.values().filter(|one| holds(&one.holds)).map(|one| one.client.clone());
-        let pinned = holds(&self.pinned).then(|| "up".to_owned());
+        let clients = self.clients.connections.values().filter(|one| holds(&one.holds)).map(|one| one.client.clone());
+        let pinned = holds(&self.clients.pinned).then(|| "up".to_owned());
         pinned.into_iter().chain(clients).collect()
     }
 }
@@ -459,13 +461,13 @@ fn node(
             dependencies,
             restarts_with,
             ready_when: ready_when(service),
-            ready_timeout: Some(service.ready_timeout),
-            stop_timeout: service.stop_timeout,
-            success_exit_codes: service.success_exit_codes.clone(),
-            restart: service.restart,
-            restart_limit: service.restart_limit,
-            checks_alive: service.alive.is_some(),
-            idle_timeout: service.idle_timeout.max(ttl),
+            ready_timeout: Some(service.probes.ready_timeout),
+            stop_timeout: service.stopping.stop_timeout,
+            success_exit_codes: service.restarts.success_exit_codes.clone(),
+            restart: service.restarts.restart,
+            restart_limit: service.restarts.restart_limit,
+            checks_alive: service.probes.alive.is_some(),
+            idle_timeout: service.stopping.idle_timeout.max(ttl),
             keeps_state: service.keeps_state(),
         },
     }

@@ -129,11 +129,41 @@ pub struct Member {
     /// Its direct and indirect dependencies.
     pub visible: Vec<usize>,
     pub instance: ServiceInstance,
+    pub ports: MemberPorts,
+    pub run: MemberRun,
+    pub tasks: MemberTasks,
+    /// Its location in error messages.
+    pub place: String,
+    /// Whether a job runs although it was done before.
+    pub force: ForcedJobs,
+    /// The identity of the folder with its data when it was ready last.
+    pub data: Option<String>,
+    /// How long a client wants it to keep running when it is no longer wanted.
+    pub ttl: Duration,
+    pub reports: MemberReports,
+}
+
+/// The ports of a service.
+pub struct MemberPorts {
     pub reservation: PortReservation,
     /// Whether the ports are reserved for the next start.
     pub has_reservation: bool,
+}
+
+/// The current or last start of a service or job.
+pub struct MemberRun {
     pub generation: u64,
     pub running: Option<StartedService>,
+    pub started: Option<Instant>,
+    pub exited: bool,
+    /// Whether it left processes behind when it ended successfully.
+    pub in_background: bool,
+    /// Its last lines if it ended by itself.
+    pub last_lines: Vec<String>,
+}
+
+/// The threads that work for a service or job.
+pub struct MemberTasks {
     /// Cancels its `ready` or `alive` probe.
     pub asking: Option<Canceller>,
     /// What the current start waits for, or what its `alive` probe checks.
@@ -144,20 +174,10 @@ pub struct Member {
     pub rebuilding: Option<bool>,
     /// Stops its commands before or after it, and jobs.
     pub commands: Option<Interrupt>,
-    pub started: Option<Instant>,
-    pub exited: bool,
-    /// Whether it left processes behind when it ended successfully.
-    pub in_background: bool,
-    /// Its last lines if it ended by itself.
-    pub last_lines: Vec<String>,
-    /// Its location in error messages.
-    pub place: String,
-    /// Whether a job runs although it was done before.
-    pub force: ForcedJobs,
-    /// The identity of the folder with its data when it was ready last.
-    pub data: Option<String>,
-    /// How long a client wants it to keep running when it is no longer wanted.
-    pub ttl: Duration,
+}
+
+/// What has been reported of a service or job.
+pub struct MemberReports {
     pub timeline: ServiceTimeline,
     told_failure: bool,
     /// The last reported state.
@@ -167,7 +187,7 @@ pub struct Member {
 impl Member {
     /// Whether the service inherits listening sockets for its ports. They stay open when it restarts.
     pub fn gets_sockets(&self) -> bool {
-        self.prepared.definition.service.as_ref().is_some_and(|service| service.listen_fds)
+        self.prepared.definition.service.as_ref().is_some_and(|service| service.address.listen_fds)
     }
 }
 
@@ -192,6 +212,19 @@ pub struct Supervisor {
     /// The values of the ready services, by name.
     ready: BTreeMap<String, ServiceInstance>,
     pub reporter: Arc<dyn Reporter>,
+    pub project: ProjectState,
+    pub processes: ServiceProcesses,
+    pub sender: Sender<SupervisorMessage>,
+    begin: Instant,
+    clients: SupervisorClients,
+    /// It ends as soon as nothing runs, even with connected clients.
+    ending: bool,
+    /// Whether anything was done since memory was returned.
+    stirred: bool,
+}
+
+/// The folders and files in which a supervisor keeps the state of its project.
+pub struct ProjectState {
     pub state_dir: PathBuf,
     /// The user's state for all projects, such as reserved ports. `None`: nothing is known of other projects.
     pub user_dir: Option<PathBuf>,
@@ -199,24 +232,26 @@ pub struct Supervisor {
     /// Earlier locations of the project, before it was moved.
     left_behind: Vec<PathBuf>,
     pub log_dir: PathBuf,
+    record: SupervisorRecord,
+    jobs: JobRecords,
+}
+
+/// How processes of services are started, recognized and measured.
+pub struct ServiceProcesses {
     pub forker: ShimForker,
     /// The beginning of the mark of all its processes.
     mark: String,
-    pub sender: Sender<SupervisorMessage>,
-    begin: Instant,
+    /// The resource usage of the processes below these shims when it was last measured.
+    usage: Option<(Instant, Vec<u32>, Vec<Option<tree::ProcessUsage>>)>,
+}
+
+/// The connected clients, and what they have requested.
+pub struct SupervisorClients {
     connections: BTreeMap<u64, ClientConnection>,
     /// The services that `up` started and `down` ends.
     pinned: BTreeSet<usize>,
     pending: Vec<PendingRequest>,
-    record: SupervisorRecord,
-    jobs: JobRecords,
-    /// It ends as soon as nothing runs, even with connected clients.
-    ending: bool,
     had_client: bool,
-    /// Whether anything was done since memory was returned.
-    stirred: bool,
-    /// The resource usage of the processes below these shims when it was last measured.
-    usage: Option<(Instant, Vec<u32>, Vec<Option<tree::ProcessUsage>>)>,
 }
 
 /// What a supervisor is created from.
@@ -241,24 +276,26 @@ impl Supervisor {
             templates: BTreeMap::new(),
             ready: BTreeMap::new(),
             reporter: parts.reporter,
-            record: SupervisorRecord::open(&parts.state_dir, &parts.mark),
-            jobs: JobRecords::open(&parts.state_dir),
-            state_dir: parts.state_dir,
-            user_dir: parts.user_dir,
-            claim: parts.claim,
-            left_behind: Vec::new(),
-            log_dir,
-            forker: parts.forker,
-            mark: parts.mark,
+            project: ProjectState {
+                record: SupervisorRecord::open(&parts.state_dir, &parts.mark),
+                jobs: JobRecords::open(&parts.state_dir),
+                state_dir: parts.state_dir,
+                user_dir: parts.user_dir,
+                claim: parts.claim,
+                left_behind: Vec::new(),
+                log_dir,
+            },
+            processes: ServiceProcesses { forker: parts.forker, mark: parts.mark, usage: None },
             sender: parts.sender,
             begin: Instant::now(),
-            connections: BTreeMap::new(),
-            pinned: BTreeSet::new(),
-            pending: Vec::new(),
+            clients: SupervisorClients {
+                connections: BTreeMap::new(),
+                pinned: BTreeSet::new(),
+                pending: Vec::new(),
+                had_client: false,
+            },
             ending: false,
-            had_client: false,
             stirred: false,
-            usage: None,
         })
     }
 
@@ -281,12 +318,12 @@ impl Supervisor {
             }
             self.contain(FaultScope::Supervisor, Self::check_surroundings);
         }
-        self.forker.end();
-        self.record.close();
-        for connection in self.connections.values() {
+        self.processes.forker.end();
+        self.project.record.close();
+        for connection in self.clients.connections.values() {
             connection.outbox.close();
         }
-        for connection in self.connections.values() {
+        for connection in self.clients.connections.values() {
             connection.outbox.wait_until_ended();
         }
     }
@@ -296,15 +333,16 @@ impl Supervisor {
     }
 
     fn deadline(&self) -> Option<MachineTime> {
-        let first_client = (!self.had_client).then_some(FIRST_CLIENT);
-        let patience = self.pending.iter().filter_map(|pending| pending.until);
+        let first_client = (!self.clients.had_client).then_some(FIRST_CLIENT);
+        let patience = self.clients.pending.iter().filter_map(|pending| pending.until);
         self.machine.deadline().into_iter().chain(first_client).chain(patience).min()
     }
 
     /// Whether nothing runs and nothing is wanted.
     fn is_idle(&self) -> bool {
-        let wanted = !self.pinned.is_empty() || self.connections.values().any(|one| !one.holds.is_empty());
-        let over = (0..self.slots.len()).all(|at| self.machine.is_over(at) && self.slots[at].running.is_none());
+        let wanted =
+            !self.clients.pinned.is_empty() || self.clients.connections.values().any(|one| !one.holds.is_empty());
+        let over = (0..self.slots.len()).all(|at| self.machine.is_over(at) && self.slots[at].run.running.is_none());
         over && (!wanted || self.ending)
     }
 
@@ -314,18 +352,19 @@ impl Supervisor {
             return false;
         }
         // A client that only receives events sees the end of its connection.
-        let busy = self.connections.values().any(|one| !one.events || one.outbox.is_owed()) || !self.pending.is_empty();
-        self.ending || (!busy && (self.had_client || self.now() >= FIRST_CLIENT))
+        let busy = self.clients.connections.values().any(|one| !one.events || one.outbox.is_owed())
+            || !self.clients.pending.is_empty();
+        self.ending || (!busy && (self.clients.had_client || self.now() >= FIRST_CLIENT))
     }
 
     /// Records that something may run from now on.
     pub fn record_start(&mut self) {
-        self.record.started();
+        self.project.record.started();
     }
 
     /// The mark of all processes of this start of a service.
     pub fn mark_of(&self, at: usize) -> String {
-        instance_mark::start(&self.mark, self.slots[at].prepared.name(), self.slots[at].generation)
+        instance_mark::start(&self.processes.mark, self.slots[at].prepared.name(), self.slots[at].run.generation)
     }
 
     fn step(&mut self, happening: Happening) {
@@ -343,18 +382,18 @@ impl Supervisor {
     fn handle(&mut self, message: SupervisorMessage) {
         match message {
             SupervisorMessage::Of { service, generation, report } => {
-                if self.slots[service].generation == generation {
+                if self.slots[service].run.generation == generation {
                     self.handle_report(service, report);
                 }
             }
-            SupervisorMessage::ListensAt(socket) => self.claim.listens_at(socket, &self.state_dir),
+            SupervisorMessage::ListensAt(socket) => self.project.claim.listens_at(socket, &self.project.state_dir),
             SupervisorMessage::Prepared(at, result) => {
                 // The handle for stopping those commands is not needed any more, and owns descriptors.
-                self.slots[at].commands = None;
+                self.slots[at].tasks.commands = None;
                 let happening = match result {
                     Ok(()) => Happening::Prepared(at),
                     Err(failure) => {
-                        self.slots[at].last_lines = failure.last_lines;
+                        self.slots[at].run.last_lines = failure.last_lines;
                         Happening::PrepareFailed(at, failure.text)
                     }
                 };
@@ -370,17 +409,17 @@ impl Supervisor {
                 self.send(connection, &Reply::Refusal { id, error })
             }
             SupervisorMessage::Connected(id, outbox, is_last) => {
-                self.had_client = true;
+                self.clients.had_client = true;
                 let (client, holds) = (String::new(), BTreeSet::new());
                 let connection = ClientConnection { outbox, is_last, greeted: false, client, holds, events: false };
-                self.connections.insert(id, connection);
+                self.clients.connections.insert(id, connection);
             }
             SupervisorMessage::FileChanged(at, path) => self.file_changed(at, &path),
             SupervisorMessage::Rebuilt(at, result) => self.rebuilt(at, result),
             SupervisorMessage::Asked(id, request) => self.answer(id, request),
             SupervisorMessage::Disconnected(id) => {
-                self.pending.retain(|pending| pending.connection != id);
-                let Some(connection) = self.connections.remove(&id) else { return };
+                self.clients.pending.retain(|pending| pending.connection != id);
+                let Some(connection) = self.clients.connections.remove(&id) else { return };
                 if !connection.holds.is_empty() {
                     self.update_wanted();
                     // A client in a terminal releases its services explicitly, unless it was killed.
@@ -396,7 +435,7 @@ impl Supervisor {
                 if !std::mem::replace(&mut self.ending, true) {
                     self.publish_stopping(by);
                 }
-                self.pinned.clear();
+                self.clients.pinned.clear();
                 self.step(Happening::Stop);
                 if times > 1 {
                     self.step(Happening::Kill);
@@ -408,21 +447,21 @@ impl Supervisor {
     fn handle_report(&mut self, at: usize, report: StartReport) {
         match report {
             StartReport::Shim(ShimEvent::Started { leader, shim }, _) => {
-                if let Some(running) = &mut self.slots[at].running {
+                if let Some(running) = &mut self.slots[at].run.running {
                     running.processes = Some((leader, shim));
                 }
                 self.step(Happening::Started(at));
             }
             StartReport::Shim(ShimEvent::NotStarted(errno), _) => {
                 let reason = not_started(self.slots[at].prepared.definition.service.as_ref(), errno);
-                self.slots[at].running = None;
+                self.slots[at].run.running = None;
                 self.step(Happening::StartFailed(at, reason));
             }
             StartReport::Shim(ShimEvent::Exited(code), last_lines) => {
-                self.slots[at].in_background = self.has_gone_into_background(at, code);
-                self.slots[at].exited = true;
-                self.slots[at].last_lines = last_lines;
-                self.slots[at].asking = None;
+                self.slots[at].run.in_background = self.has_gone_into_background(at, code);
+                self.slots[at].run.exited = true;
+                self.slots[at].run.last_lines = last_lines;
+                self.slots[at].tasks.asking = None;
                 let starting = self.machine.state(at) == NodeState::Starting;
                 let lost = starting && start_service::finds_another_port(self, at);
                 self.step(if lost { Happening::LostPort(at, code) } else { Happening::Exited(at, code) });
@@ -457,12 +496,12 @@ impl Supervisor {
 
     /// No process of a start is left.
     fn all_ended(&mut self, at: usize, last_lines: Vec<String>) {
-        if self.slots[at].running.take().is_none() {
+        if self.slots[at].run.running.take().is_none() {
             return;
         }
-        if !self.slots[at].exited {
-            self.slots[at].last_lines = last_lines;
-            self.slots[at].asking = None;
+        if !self.slots[at].run.exited {
+            self.slots[at].run.last_lines = last_lines;
+            self.slots[at].tasks.asking = None;
             self.step(Happening::Exited(at, -libc::SIGKILL));
         }
         self.step(Happening::Gone(at));
@@ -474,10 +513,10 @@ impl Supervisor {
         for at in 0..self.slots.len() {
             // The files of a failed service are still watched: the change that fixes it starts it again.
             if !self.machine.is_wanted(at) {
-                self.slots[at].watching = None;
+                self.slots[at].tasks.watching = None;
             }
             let has_failed = self.machine.failure(at).is_some();
-            if has_failed != std::mem::replace(&mut self.slots[at].told_failure, has_failed) && has_failed {
+            if has_failed != std::mem::replace(&mut self.slots[at].reports.told_failure, has_failed) && has_failed {
                 failed.push(at);
             }
         }
@@ -499,7 +538,7 @@ impl Supervisor {
     }
 
     fn send(&self, id: u64, reply: &Reply) {
-        if let Some(connection) = self.connections.get(&id) {
+        if let Some(connection) = self.clients.connections.get(&id) {
             connection.outbox.push(reply);
         }
     }

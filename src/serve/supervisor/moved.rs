@@ -10,14 +10,14 @@ impl Supervisor {
     /// moved there: it has the lock in that folder, or takes it if its own was deleted. A copy of the project
     /// has another lock.
     pub(super) fn is_of(&mut self, state_dir: &Path) -> bool {
-        if self.claim.is_in(state_dir) {
+        if self.project.claim.is_in(state_dir) {
             // A folder can have several paths.
-            if state_dir != self.state_dir && !self.claim.is_in(&self.state_dir) {
+            if state_dir != self.project.state_dir && !self.project.claim.is_in(&self.project.state_dir) {
                 self.move_to(state_dir);
             }
             return true;
         }
-        let is_taken = state_dir.is_absolute() && self.claim.renew_in(state_dir);
+        let is_taken = state_dir.is_absolute() && self.project.claim.renew_in(state_dir);
         if is_taken {
             self.move_to(state_dir);
         }
@@ -25,21 +25,21 @@ impl Supervisor {
     }
 
     fn move_to(&mut self, state_dir: &Path) {
-        let (from, to) = moved(&self.state_dir, state_dir);
-        self.left_behind.push(from);
-        self.left_behind.retain(|folder| *folder != to);
-        self.state_dir = state_dir.to_path_buf();
-        self.log_dir = state_dir.join("log");
+        let (from, to) = moved(&self.project.state_dir, state_dir);
+        self.project.left_behind.push(from);
+        self.project.left_behind.retain(|folder| *folder != to);
+        self.project.state_dir = state_dir.to_path_buf();
+        self.project.log_dir = state_dir.join("log");
         // It is created again when a log is written.
-        let _ = private::log_folder(&self.log_dir);
-        self.record.move_to(state_dir);
-        self.jobs.move_to(state_dir);
+        let _ = private::log_folder(&self.project.log_dir);
+        self.project.record.move_to(state_dir);
+        self.project.jobs.move_to(state_dir);
     }
 
     /// Refuses to start a service with a definition from before the project was moved, which would create the
     /// old folder again.
     pub fn ensure_not_left_behind(&self, cwd: &Path) -> Result<(), String> {
-        match self.left_behind.iter().find(|folder| cwd.starts_with(folder) && !cwd.exists()) {
+        match self.project.left_behind.iter().find(|folder| cwd.starts_with(folder) && !cwd.exists()) {
             None => Ok(()),
             Some(folder) => Err(format!(
                 "the project is no longer in {}: `envo up` starts its services at the new location",

@@ -29,7 +29,7 @@ impl Supervisor {
     /// Answers the requests whose condition is met.
     pub(super) fn settle_pending(&mut self) {
         let now = self.now();
-        let pending = std::mem::take(&mut self.pending);
+        let pending = std::mem::take(&mut self.clients.pending);
         for one in pending {
             let answer = self.settled(&one.kind).or_else(|| {
                 let late = one.until.is_some_and(|until| until <= now);
@@ -38,7 +38,7 @@ impl Supervisor {
             match answer {
                 Some(Ok(ok)) => self.send(one.connection, &Reply::Answer { id: one.id, ok }),
                 Some(Err(error)) => self.send(one.connection, &Reply::Refusal { id: one.id, error }),
-                None => self.pending.push(one),
+                None => self.clients.pending.push(one),
             }
         }
     }
@@ -76,19 +76,19 @@ impl Supervisor {
             instance,
             environment: slot.which.environment.clone(),
             variables: shown.variables().into_iter().collect(),
-            pid: slot.running.as_ref().and_then(|running| running.processes).map(|(leader, _)| leader),
+            pid: slot.run.running.as_ref().and_then(|running| running.processes).map(|(leader, _)| leader),
             log: self.log_of(at).display().to_string(),
         })
     }
 
     pub fn log_of(&self, at: usize) -> PathBuf {
-        self.log_dir.join(format!("{}.log", self.slots[at].which.name))
+        self.project.log_dir.join(format!("{}.log", self.slots[at].which.name))
     }
 
     /// Whether every unwanted node has ended, or is kept for its `idle_timeout`.
     fn are_gone(&self, nodes: &BTreeSet<usize>) -> bool {
         nodes.iter().all(|at| {
-            let over = self.machine.is_over(*at) && self.slots[*at].running.is_none();
+            let over = self.machine.is_over(*at) && self.slots[*at].run.running.is_none();
             over || self.machine.is_kept(*at) || self.machine.may_run(*at)
         })
     }
@@ -147,7 +147,7 @@ impl Supervisor {
         if self.machine.state(at) != NodeState::Starting {
             return String::new();
         }
-        let (target, seen) = self.slots[at].waiting.now();
+        let (target, seen) = self.slots[at].tasks.waiting.now();
         let seen = seen.map_or(String::new(), |seen| format!(", {seen}"));
         format!(" (waiting for {target}{seen})")
     }

@@ -23,7 +23,7 @@ const SMALL_STACK: usize = 256 * 1024;
 impl Supervisor {
     pub(super) fn answer(&mut self, connection: u64, request: ClientRequest) {
         let ClientRequest { id, operation } = request;
-        let Some(one) = self.connections.get(&connection) else { return };
+        let Some(one) = self.clients.connections.get(&connection) else { return };
         let (greeted, is_last) = (one.greeted, one.is_last);
         let answer = match operation {
             ClientOperation::Hello { protocol, client, state } => {
@@ -68,10 +68,10 @@ impl Supervisor {
             return Err(refusal);
         }
         if state_dir.is_some_and(|state_dir| !self.is_of(state_dir)) {
-            let text = format!("this is the supervisor of another project, {}", self.state_dir.display());
+            let text = format!("this is the supervisor of another project, {}", self.project.state_dir.display());
             return Err(RequestRefusal::new(ELSEWHERE, text));
         }
-        if let Some(one) = self.connections.get_mut(&connection) {
+        if let Some(one) = self.clients.connections.get_mut(&connection) {
             (one.greeted, one.client) = (true, client);
         }
         Ok(ReplyBody::Greeting(HelloReply { protocol: VERSION, server, pid: std::process::id() }))
@@ -84,7 +84,7 @@ impl Supervisor {
         operation: ClientOperation,
     ) -> Result<Option<ReplyBody>, RequestRefusal> {
         let later = |supervisor: &mut Self, kind, until| {
-            supervisor.pending.push(PendingRequest { connection, id, kind, until });
+            supervisor.clients.pending.push(PendingRequest { connection, id, kind, until });
             Ok(None)
         };
         match operation {
@@ -161,14 +161,14 @@ impl Supervisor {
                 Ok(None)
             }
             ClientOperation::Events => {
-                if let Some(one) = self.connections.get_mut(&connection) {
+                if let Some(one) = self.clients.connections.get_mut(&connection) {
                     one.events = true;
                 }
                 Ok(Some(ReplyBody::Done))
             }
             ClientOperation::Shutdown => {
                 self.send(connection, &Reply::Answer { id, ok: ReplyBody::Done });
-                let by = self.connections.get(&connection).map_or_else(String::new, |one| one.client.clone());
+                let by = self.clients.connections.get(&connection).map_or_else(String::new, |one| one.client.clone());
                 let _ = self.sender.send(SupervisorMessage::Signalled(1, by));
                 Ok(None)
             }
@@ -177,7 +177,7 @@ impl Supervisor {
 
     /// Reads a part of a log on a thread of its own, since a disk may be slow.
     fn read_log(&mut self, connection: u64, id: u64, at: usize, wanted: LogRange) {
-        let (log_dir, name) = (self.log_dir.clone(), self.slots[at].which.name.clone());
+        let (log_dir, name) = (self.project.log_dir.clone(), self.slots[at].which.name.clone());
         let sender = self.sender.clone();
         let read = move || {
             let answer = passage(&log_dir, &name, &wanted).map(ReplyBody::Log).map_err(|error| {
@@ -278,8 +278,8 @@ impl Supervisor {
 
     fn unpin(&mut self, names: &[String]) -> Result<BTreeSet<usize>, RequestRefusal> {
         let nodes: BTreeSet<usize> =
-            if names.is_empty() { self.pinned.clone() } else { self.find(names)?.into_iter().collect() };
-        self.pinned.retain(|at| !nodes.contains(at));
+            if names.is_empty() { self.clients.pinned.clone() } else { self.find(names)?.into_iter().collect() };
+        self.clients.pinned.retain(|at| !nodes.contains(at));
         let all = self.machine.with_dependencies(nodes.iter().copied());
         self.forget_the_gone();
         self.update_wanted_now();

@@ -19,7 +19,7 @@ use crate::model::{Command, Deferred, ExitRule};
 use crate::serve::fields::{self, ServiceInstance, ServiceInstances};
 use crate::serve::machine::MachineEvent as Happening;
 use crate::serve::prepared_definition::PreparedDefinition;
-use crate::serve::protocol::ServiceDefinition;
+use crate::serve::protocol::{DefinedCommands, ServiceDefinition};
 use crate::serve::shim::instance_mark;
 use crate::serve::supervisor::faults;
 use crate::serve::supervisor::log::{self, LAST_LINES, TAIL};
@@ -42,7 +42,7 @@ impl ServiceCommand {
         let slot = &mut supervisor.slots[at];
         // Their own interrupt: the user's interrupt reaches them when they are due to stop.
         let interrupt = Interrupt::default();
-        slot.commands = Some(interrupt.clone());
+        slot.tasks.commands = Some(interrupt.clone());
         let prepared = slot.prepared.clone();
         let own = slot.instance.clone();
         let mut session = prepared.session.clone();
@@ -71,7 +71,7 @@ impl ServiceCommand {
         let definition = &self.prepared.definition;
         let run = || -> Result<i32, EnvError> {
             fs_err::create_dir_all(&definition.cwd)?;
-            let ServiceDefinition { cwd, ignore_errors, retries, .. } = &**definition;
+            let ServiceDefinition { cwd, steps: DefinedCommands { ignore_errors, retries, .. }, .. } = &**definition;
             let set = CommandSet { key, cwd, ignore_errors: *ignore_errors, retries: *retries };
             set.run(&self.session, self.fill(commands)?, &mut Vec::new())
         };
@@ -108,11 +108,11 @@ fn last_lines(outcome: &CommandOutcome) -> Vec<String> {
 /// Runs `commands_pre` of a service. A job runs all its commands when it starts.
 pub fn prepare(supervisor: &mut Supervisor, at: usize) -> Option<Happening> {
     let definition = &supervisor.slots[at].prepared.definition;
-    if definition.service.is_none() || definition.commands_pre.is_empty() {
+    if definition.service.is_none() || definition.steps.commands_pre.is_empty() {
         return Some(Happening::Prepared(at));
     }
-    let commands = definition.commands_pre.clone();
-    supervisor.slots[at].last_lines.clear();
+    let commands = definition.steps.commands_pre.clone();
+    supervisor.slots[at].run.last_lines.clear();
     match ServiceCommand::new(supervisor, at) {
         Err(error) => Some(Happening::PrepareFailed(at, format!("cannot run `commands_pre`: {error}"))),
         Ok(work) => {
@@ -131,10 +131,10 @@ pub fn prepare(supervisor: &mut Supervisor, at: usize) -> Option<Happening> {
 pub fn finish(supervisor: &mut Supervisor, at: usize) -> Option<Happening> {
     let slot = &supervisor.slots[at];
     let definition = &slot.prepared.definition;
-    if definition.service.is_none() || slot.started.is_none() || definition.commands_post.is_empty() {
+    if definition.service.is_none() || slot.run.started.is_none() || definition.steps.commands_post.is_empty() {
         return Some(Happening::Finished(at));
     }
-    let commands = definition.commands_post.clone();
+    let commands = definition.steps.commands_post.clone();
     match ServiceCommand::new(supervisor, at) {
         Err(error) => Some(unfinished(supervisor, at, &error.to_string())),
         Ok(work) => {
@@ -162,7 +162,7 @@ fn unfinished(supervisor: &Supervisor, at: usize, why: &str) -> Happening {
 /// Runs the `watch_command` of a service, and sends [`SupervisorMessage::Rebuilt`].
 pub fn rebuild(supervisor: &mut Supervisor, at: usize) -> Result<(), String> {
     let service = supervisor.slots[at].prepared.definition.service.as_ref();
-    let Some(text) = service.and_then(|service| service.watch_command.clone()) else { return Ok(()) };
+    let Some(text) = service.and_then(|service| service.watching.watch_command.clone()) else { return Ok(()) };
     let command = Command::from_words(crate::python_text::shlex::words(&text));
     let work = ServiceCommand::new(supervisor, at).map_err(|error| format!("cannot run `watch_command`: {error}"))?;
     let sender = supervisor.sender.clone();
@@ -182,7 +182,7 @@ pub fn start_job(supervisor: &mut Supervisor, at: usize) -> Option<Happening> {
         Err(error) => return Some(Happening::StartFailed(at, error.to_string())),
     };
     let sender = supervisor.sender.clone();
-    let generation = supervisor.slots[at].generation;
+    let generation = supervisor.slots[at].run.generation;
     let ended = move |code| SupervisorMessage::Of { service: at, generation, report: StartReport::JobEnded(code) };
     let failure = move |_| ended(exit_code::FAILED);
     let begun = spawn_thread(&sender.clone(), failure, move || {
@@ -192,12 +192,12 @@ pub fn start_job(supervisor: &mut Supervisor, at: usize) -> Option<Happening> {
             let lists = CommandLists {
                 recreate: Deferred::ready(Vec::new()),
                 extra_setup: Deferred::ready(Vec::new()),
-                pre: Deferred::ready(definition.commands_pre.clone()),
-                main: Deferred::ready(definition.commands.clone()),
-                post: Deferred::ready(definition.commands_post.clone()),
-                ignore_errors: definition.ignore_errors,
-                retries: definition.retries,
-                post_after_interrupt: definition.post_after_interrupt,
+                pre: Deferred::ready(definition.steps.commands_pre.clone()),
+                main: Deferred::ready(definition.steps.commands.clone()),
+                post: Deferred::ready(definition.steps.commands_post.clone()),
+                ignore_errors: definition.steps.ignore_errors,
+                retries: definition.steps.retries,
+                post_after_interrupt: definition.steps.post_after_interrupt,
             };
             run_all(&work.session, &lists, &definition.cwd, &|commands| work.fill(commands), &mut Vec::new())
         };

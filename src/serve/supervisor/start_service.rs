@@ -60,19 +60,19 @@ pub fn start(supervisor: &mut Supervisor, at: usize) -> Option<Happening> {
     // Before there is a process: if this supervisor is killed then, the next one knows of it.
     supervisor.record_start();
     let slot = &mut supervisor.slots[at];
-    slot.generation += 1;
-    slot.started = Some(Instant::now());
-    (slot.exited, slot.in_background) = (false, false);
-    slot.last_lines.clear();
+    slot.run.generation += 1;
+    slot.run.started = Some(Instant::now());
+    (slot.run.exited, slot.run.in_background) = (false, false);
+    slot.run.last_lines.clear();
     slot.instance.fields.clear();
-    slot.waiting = ProbeThread::for_end();
+    slot.tasks.waiting = ProbeThread::for_end();
     let Some(service) = slot.prepared.definition.service.clone() else {
         return service_command::start_job(supervisor, at);
     };
     let begun = plan(supervisor, at, &service).and_then(|plan| launch(supervisor, at, plan));
     match begun {
         Ok(running) => {
-            supervisor.slots[at].running = Some(running);
+            supervisor.slots[at].run.running = Some(running);
             supervisor.watch_files(at);
             None
         }
@@ -85,15 +85,15 @@ fn plan(supervisor: &mut Supervisor, at: usize, service: &ServiceSettings) -> Re
     let mut surroundings = ServiceContext::of(supervisor, at)?;
     fs_err::create_dir_all(&surroundings.cwd).map_err(|error| error.to_string())?;
     if supervisor.slots[at].gets_sockets() {
-        let names: Vec<&str> = service.ports.iter().map(|port| port.name.as_str()).collect();
+        let names: Vec<&str> = service.address.ports.iter().map(|port| port.name.as_str()).collect();
         surroundings.variables.set("LISTEN_FDS", names.len().to_string());
         surroundings.variables.set("LISTEN_FDNAMES", names.join(":"));
     }
     let argv = surroundings.command(&service.serve)?;
     let (mut question, mut wanted) = (None, None);
-    let url = service.url.as_ref();
+    let url = service.address.url.as_ref();
     let asked = surroundings.probe(&service.ready_text())?;
-    supervisor.slots[at].waiting = ProbeThread::new(&asked, &surroundings.fill(&service.ready_text())?);
+    supervisor.slots[at].tasks.waiting = ProbeThread::new(&asked, &surroundings.fill(&service.ready_text())?);
     match asked {
         ReadinessCheck::Question(asked) => question = Some(asked),
         // Its url may contain fields from that line.
@@ -110,14 +110,14 @@ fn plan(supervisor: &mut Supervisor, at: usize, service: &ServiceSettings) -> Re
         cwd: surroundings.cwd,
         log: supervisor.log_of(at),
         variables: surroundings.variables,
-        stop_signal: signal_number(&service.stop_signal).unwrap_or(libc::SIGTERM),
+        stop_signal: signal_number(&service.stopping.stop_signal).unwrap_or(libc::SIGTERM),
     };
     Ok(StartPlan { task, question, wanted })
 }
 
 fn launch(supervisor: &mut Supervisor, at: usize, plan: StartPlan) -> Result<StartedService, String> {
     let name = supervisor.slots[at].prepared.name().to_owned();
-    let log = ServiceLog::open(&supervisor.log_dir.join(format!("{name}.log")))
+    let log = ServiceLog::open(&supervisor.project.log_dir.join(format!("{name}.log")))
         .map_err(|error| format!("its log cannot be written: {error}"))?;
     let service = supervisor.slots[at].prepared.definition.service.as_ref();
     let pty = service.is_some_and(|service| service.pty);
@@ -125,10 +125,11 @@ fn launch(supervisor: &mut Supervisor, at: usize, plan: StartPlan) -> Result<Sta
     let slot = &mut supervisor.slots[at];
     if !slot.gets_sockets() {
         // The ports are free from here on, for the service to use.
-        slot.reservation.release();
+        slot.ports.reservation.release();
     }
-    let sockets: Vec<BorrowedFd<'_>> = slot.reservation.sockets().collect();
+    let sockets: Vec<BorrowedFd<'_>> = slot.ports.reservation.sockets().collect();
     let mut pipes = supervisor
+        .processes
         .forker
         .shim(pty, log.path(), &sockets)
         .map_err(|error| format!("envo cannot start its own helper: {error}"))?;
@@ -138,14 +139,14 @@ fn launch(supervisor: &mut Supervisor, at: usize, plan: StartPlan) -> Result<Sta
     let position = (log.path().to_path_buf(), log.begin());
     let watch = OutputWatch {
         service: at,
-        generation: slot.generation,
+        generation: slot.run.generation,
         mark,
         log,
         runs_probes,
         wanted: plan.wanted,
         sender: supervisor.sender.clone(),
     };
-    let (generation, sender) = (slot.generation, supervisor.sender.clone());
+    let (generation, sender) = (slot.run.generation, supervisor.sender.clone());
     // Its shim ends the service when nothing reads its events any more.
     let failure =
         move |text| SupervisorMessage::Of { service: at, generation, report: StartReport::ShimEnded(vec![text]) };
@@ -157,17 +158,18 @@ fn launch(supervisor: &mut Supervisor, at: usize, plan: StartPlan) -> Result<Sta
 pub fn probe(supervisor: &mut Supervisor, at: usize) -> Option<Happening> {
     let sender = supervisor.sender.clone();
     let slot = &mut supervisor.slots[at];
-    let generation = slot.generation;
-    let running = slot.running.as_mut()?;
+    let generation = slot.run.generation;
+    let running = slot.run.running.as_mut()?;
     // Without a probe of its own, the thread that reads its output decides.
     let question = running.question.take()?;
     let root = running.processes.map(|(_, shim)| shim);
     let service = slot.prepared.definition.service.as_ref()?;
-    let spent = slot.started.map_or(Duration::ZERO, |started| started.elapsed());
-    let subject = ProbedService { left: service.ready_timeout.saturating_sub(spent), root };
-    let (patience, seen) = (service.probe_timeout.unwrap_or(service.ready_timeout), slot.waiting.seen.clone());
+    let spent = slot.run.started.map_or(Duration::ZERO, |started| started.elapsed());
+    let subject = ProbedService { left: service.probes.ready_timeout.saturating_sub(spent), root };
+    let (patience, seen) =
+        (service.probes.probe_timeout.unwrap_or(service.probes.ready_timeout), slot.tasks.waiting.seen.clone());
     let begun = CancellableWait::new().map_err(|error| error.to_string()).and_then(|(cancel, canceller)| {
-        slot.asking = Some(canceller);
+        slot.tasks.asking = Some(canceller);
         let answer =
             move |result| SupervisorMessage::Of { service: at, generation, report: StartReport::Answered(result) };
         let failure = move |text| answer(ProbeResult::Never(text));
@@ -184,10 +186,10 @@ pub fn check_alive(supervisor: &mut Supervisor, at: usize) {
         let Some((question, waiting, patience)) = question else { return Ok(()) };
         let sender = supervisor.sender.clone();
         let slot = &mut supervisor.slots[at];
-        let generation = slot.generation;
+        let generation = slot.run.generation;
         let (cancel, canceller) = CancellableWait::new().map_err(|error| error.to_string())?;
         let asking = ProbeContext { cancel, patience, seen: waiting.seen.clone() };
-        (slot.asking, slot.waiting) = (Some(canceller), waiting);
+        (slot.tasks.asking, slot.tasks.waiting) = (Some(canceller), waiting);
         let failure = move |text| {
             let report = StartReport::Trouble(format!("its `alive` probe has ended: {text}"));
             SupervisorMessage::Of { service: at, generation, report }
@@ -210,8 +212,8 @@ fn alive_question(
     at: usize,
 ) -> Result<Option<(ReadinessQuestion, ProbeThread, Duration)>, String> {
     let service = supervisor.slots[at].prepared.definition.service.as_ref();
-    let patience = service.and_then(|service| service.probe_timeout).unwrap_or(ALIVE_PATIENCE);
-    let Some(alive) = service.and_then(|service| service.alive.clone()) else { return Ok(None) };
+    let patience = service.and_then(|service| service.probes.probe_timeout).unwrap_or(ALIVE_PATIENCE);
+    let Some(alive) = service.and_then(|service| service.probes.alive.clone()) else { return Ok(None) };
     let mut surroundings = ServiceContext::of(supervisor, at)?;
     let asked = surroundings.probe(&alive)?;
     let waiting = ProbeThread::new(&asked, &surroundings.fill(&alive)?);
@@ -226,17 +228,17 @@ pub fn finds_another_port(supervisor: &mut Supervisor, at: usize) -> bool {
     let mark = supervisor.mark_of(at);
     let slot = &mut supervisor.slots[at];
     let Some(service) =
-        slot.prepared.definition.service.as_ref().filter(|one| slot.running.is_some() && !one.listen_fds)
+        slot.prepared.definition.service.as_ref().filter(|one| slot.run.running.is_some() && !one.address.listen_fds)
     else {
         return false;
     };
-    if !slot.reservation.is_lost(service, |pid| tree::is_marked(pid, instance_mark::VARIABLE, &mark)) {
+    if !slot.ports.reservation.is_lost(service, |pid| tree::is_marked(pid, instance_mark::VARIABLE, &mark)) {
         return false;
     }
-    let mut registry = PortRegistry::open(&supervisor.state_dir, supervisor.user_dir.as_deref());
+    let mut registry = PortRegistry::open(&supervisor.project.state_dir, supervisor.project.user_dir.as_deref());
     let Ok(reservation) = ports::reserve(&mut registry, &slot.which, service) else { return false };
     slot.instance.ports.clone_from(&reservation.ports);
-    slot.reservation = reservation;
+    slot.ports.reservation = reservation;
     if let Err(error) = registry.close() {
         let text = format!("its ports cannot be remembered: {error}");
         supervisor.reporter.warning(slot.prepared.name(), text);
@@ -249,7 +251,7 @@ pub fn assign_fields(supervisor: &mut Supervisor, at: usize, said: BTreeMap<Stri
     let instances = supervisor.visible_instances(at);
     let Member { prepared, instance, .. } = &mut supervisor.slots[at];
     instance.fields = said;
-    if let Some(url) = prepared.definition.service.as_ref().and_then(|service| service.url.as_ref()) {
+    if let Some(url) = prepared.definition.service.as_ref().and_then(|service| service.address.url.as_ref()) {
         instance.url = Some(fields::fill_own(url, instance, &instances).map_err(|error| error.message)?);
     }
     Ok(())
@@ -259,16 +261,16 @@ pub fn assign_fields(supervisor: &mut Supervisor, at: usize, said: BTreeMap<Stri
 /// [`SupervisorMessage::Looked`]. `false` if there is nothing to check.
 pub fn find_another_port(supervisor: &mut Supervisor, at: usize) -> bool {
     let slot = &supervisor.slots[at];
-    let service = slot.prepared.definition.service.clone().filter(|_| slot.reservation.is_taken());
+    let service = slot.prepared.definition.service.clone().filter(|_| slot.ports.reservation.is_taken());
     let Some(service) = service else { return false };
     let begun = ServiceContext::of(supervisor, at).and_then(|mut surroundings| {
-        let url = service.url.as_ref().map(|url| surroundings.fill(url)).transpose()?;
+        let url = service.address.url.as_ref().map(|url| surroundings.fill(url)).transpose()?;
         let ReadinessCheck::Question(question) = surroundings.probe(&service.ready_text())? else { return Ok(false) };
         supervisor.slots[at].instance.url = url;
         let sender = supervisor.sender.clone();
         let (cancel, canceller) = CancellableWait::new().map_err(|error| error.to_string())?;
-        supervisor.slots[at].asking = Some(canceller);
-        let patience = service.probe_timeout.unwrap_or(ALIVE_PATIENCE);
+        supervisor.slots[at].tasks.asking = Some(canceller);
+        let patience = service.probes.probe_timeout.unwrap_or(ALIVE_PATIENCE);
         let asking = ProbeContext { cancel, patience, seen: LastObservation::default() };
         let failure = move |_| SupervisorMessage::Looked(at, false);
         spawn_thread("adopt", &sender.clone(), failure, move || {

@@ -20,7 +20,7 @@ fn an_unresponsive_service_is_restarted_for_any_restart_setting() {
                   if test $(wc -l < notes) = 1; then touch broken; else echo again > gate; fi\nexec sleep 1000";
     let mut fixture = SupervisorFixture::new().service("a", &[], script, |service| {
         by_log(service);
-        service.alive = Some("cmd:test ! -e broken".into());
+        service.probes.alive = Some("cmd:test ! -e broken".into());
     });
     rustix::fs::mkfifoat(rustix::fs::CWD, fixture.path("gate"), rustix::fs::Mode::RWXU).unwrap();
     let stack = fixture.start().unwrap();
@@ -35,9 +35,9 @@ fn a_running_program_on_the_fixed_port_is_adopted() {
     let number = other.local_addr().unwrap().port();
     let mut fixture = SupervisorFixture::new()
         .service("db", &[], "echo started >> notes; exit 1", |service| {
-            service.adopt = true;
-            service.ports = named(number);
-            service.url = Some("db://{host}:{port}/x".into());
+            service.address.adopt = true;
+            service.address.ports = named(number);
+            service.address.url = Some("db://{host}:{port}/x".into());
         })
         .service("app", &["db"], &noted("app"), |service| {
             by_log(service);
@@ -56,9 +56,9 @@ fn a_silent_program_on_the_fixed_port_is_named() {
     let other = TcpListener::bind("127.0.0.1:0").unwrap();
     let number = other.local_addr().unwrap().port();
     let mut fixture = SupervisorFixture::new().service("db", &[], "exec sleep 1000", |service| {
-        service.adopt = true;
-        service.ready = Some("cmd:false".into());
-        service.ports = named(number);
+        service.address.adopt = true;
+        service.probes.ready = Some("cmd:false".into());
+        service.address.ports = named(number);
     });
     let failure = fixture.failure();
     let expected = format!("cannot be adopted: `db` needs port {number}, which is in use by ");
@@ -71,9 +71,9 @@ fn without_anything_to_adopt_the_service_is_envos_own() {
     let number = 10_042;
     let mut fixture = SupervisorFixture::new().service("db", &[], &noted("db"), |service| {
         by_log(service);
-        service.host = own_address(1);
-        service.adopt = true;
-        service.ports = named(number);
+        service.address.host = own_address(1);
+        service.address.adopt = true;
+        service.address.ports = named(number);
     });
     fixture.start().unwrap().stop().unwrap();
     assert_eq!(fixture.file("notes"), "db up\ndb down\n");
@@ -86,8 +86,8 @@ fn a_service_whose_port_was_taken_gets_another_one() {
     let mut fixture = SupervisorFixture::new().service("a", &[], script, |service| {
         by_log(service);
         service.serve = "sh a.sh {port}".into();
-        service.host = own_address(2);
-        service.ports = vec![PortSetting { name: "main".into(), number: None }];
+        service.address.host = own_address(2);
+        service.address.ports = vec![PortSetting { name: "main".into(), number: None }];
     });
     let (gate, ports) = (fixture.path("gate"), fixture.path("ports"));
     rustix::fs::mkfifoat(rustix::fs::CWD, &gate, rustix::fs::Mode::RWXU).unwrap();
@@ -126,9 +126,9 @@ fn a_service_gets_its_sockets_open_and_the_same_after_a_restart() {
                   if test $(wc -l < sockets) -lt 4; then exit 1; fi; echo listening on port 1; exec sleep 1000";
     let mut fixture = SupervisorFixture::new().service("a", &[], script, |service| {
         by_log(service);
-        service.listen_fds = true;
-        service.restart = crate::model::service::RestartPolicy::OnFailure;
-        service.ports = ["http", "admin"].map(|name| PortSetting { name: name.into(), number: None }).into();
+        service.address.listen_fds = true;
+        service.restarts.restart = crate::model::service::RestartPolicy::OnFailure;
+        service.address.ports = ["http", "admin"].map(|name| PortSetting { name: name.into(), number: None }).into();
     });
     let stack = fixture.start().unwrap();
     let ports = stack.instances().get("a").unwrap().ports.clone();
@@ -146,8 +146,8 @@ fn a_service_gets_its_sockets_open_and_the_same_after_a_restart() {
 fn a_service_with_sockets_reports_why_it_cannot_start() {
     let mut fixture = SupervisorFixture::new().service("a", &[], "", |service| {
         service.serve = "./no-such-program".into();
-        service.listen_fds = true;
-        service.ports = vec![PortSetting { name: "http".into(), number: None }];
+        service.address.listen_fds = true;
+        service.address.ports = vec![PortSetting { name: "http".into(), number: None }];
     });
     let failure = fixture.failure();
     assert!(failure.starts_with("`a` cannot be started: `serve = ./no-such-program`: No such file"), "{failure}");
@@ -165,13 +165,13 @@ fn a_changed_file_restarts_a_service_even_after_a_failure() {
         "echo up >> notes; echo up > gate; cat good > /dev/null && echo listening on port 1 && exec sleep 1000";
     let mut fixture = SupervisorFixture::new().service("a", &[], script, |service| {
         by_log(service);
-        service.stop_timeout = Duration::from_millis(100);
+        service.stopping.stop_timeout = Duration::from_millis(100);
     });
     rustix::fs::mkfifoat(rustix::fs::CWD, fixture.path("gate"), rustix::fs::Mode::RWXU).unwrap();
     fs::create_dir(fixture.path("src")).unwrap();
     fs::write(fixture.path("good"), "").unwrap();
     let watched = fixture.path("src").display().to_string();
-    fixture.services[0].environment.service.as_mut().unwrap().watch = vec![watched];
+    fixture.services[0].environment.service.as_mut().unwrap().watching.watch = vec![watched];
     let gate = fixture.path("gate");
     let first = std::thread::spawn(move || fs::read_to_string(gate).unwrap());
     let stack = fixture.start().unwrap();
@@ -190,12 +190,12 @@ fn a_changed_file_restarts_a_service_even_after_a_failure() {
 fn a_change_runs_the_watch_command_if_there_is_one() {
     let mut fixture = SupervisorFixture::new().service("a", &[], &noted("a"), |service| {
         by_log(service);
-        service.watch_command = Some("sh -c 'echo built by $ENVO_INSTANCE > gate'".into());
+        service.watching.watch_command = Some("sh -c 'echo built by $ENVO_INSTANCE > gate'".into());
     });
     rustix::fs::mkfifoat(rustix::fs::CWD, fixture.path("gate"), rustix::fs::Mode::RWXU).unwrap();
     fs::write(fixture.path("source"), "").unwrap();
     let watched = fixture.path("source").display().to_string();
-    fixture.services[0].environment.service.as_mut().unwrap().watch = vec![watched];
+    fixture.services[0].environment.service.as_mut().unwrap().watching.watch = vec![watched];
     let stack = fixture.start().unwrap();
     replace(&fixture, "source");
     assert_eq!(fixture.file("gate"), "built by 1\n");
@@ -206,7 +206,7 @@ fn a_change_runs_the_watch_command_if_there_is_one() {
 #[test]
 fn everything_a_service_writes_is_in_its_log() {
     let mut fixture = SupervisorFixture::new().service("flood", &[], "seq 1 200000; printf 'no end'", |service| {
-        service.ready = Some("exit".into());
+        service.probes.ready = Some("exit".into());
     });
     fixture.start().unwrap().stop().unwrap();
     let log = fixture.log("flood");

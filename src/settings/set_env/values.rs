@@ -136,7 +136,7 @@ impl Settings {
             exported.extend([("VIRTUAL_ENV".to_owned(), env_dir), ("PIP_USER".to_owned(), "0".to_owned())]);
         }
         // `--pre` is about what is tested, not about what builds it.
-        if self.options.run.pip_pre && !set.kind.is_package() {
+        if self.options.run.legacy.pip_pre && !set.kind.is_package() {
             exported.push(("PIP_PRE".to_owned(), "1".to_owned()));
         }
         Ok(exported)

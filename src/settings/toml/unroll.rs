@@ -229,7 +229,7 @@ impl<'a> TomlUnroller<'a> {
         };
         let scope = ConditionScope {
             factors: self.settings.factors(self.set),
-            variables: &self.settings.options.variables,
+            variables: &self.settings.options.process.variables,
             env_name: self.set.name.as_deref().unwrap_or_default(),
         };
         let holds = condition::holds(condition.as_str().unwrap_or_default(), &scope);

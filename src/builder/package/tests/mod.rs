@@ -17,7 +17,7 @@ use crate::env_error::EnvError;
 use crate::event::{Level, Reporter, RunEvent};
 use crate::execute::interrupt::Interrupt;
 use crate::execute::process::ProcessGrouping;
-use crate::execute::session::CommandSession;
+use crate::execute::session::{AllowedPrograms, CommandSession};
 use crate::model::environment::{PackageBuild, Timeouts};
 use crate::model::requirements::RequirementText;
 use crate::model::{Deferred, EnvVariables, PackageKind};
@@ -224,9 +224,8 @@ fn session(root: &Path, bin: &Path, recorder: Arc<BuildEvents>) -> CommandSessio
     let moment = Duration::from_millis(50);
     CommandSession {
         environment: ".pkg".to_owned(),
-        paths: vec![bin.to_owned()],
+        programs: AllowedPrograms { paths: vec![bin.to_owned()], allow: Vec::new() },
         variables,
-        allow: Vec::new(),
         log_dir: root.join("work/.pkg/log"),
         log_number: Arc::default(),
         timeouts: Timeouts { suicide: Duration::ZERO, interrupt: moment, terminate: moment },
