@@ -290,3 +290,21 @@ fn pipes_are_read_to_their_end_and_never_beyond_the_limit() {
         .explains("pipe cannot be read: file too large")
         .ends_with(1);
 }
+
+#[test]
+fn a_lock_with_a_long_chain_of_packages_is_read_in_a_small_stack() {
+    const COUNT: usize = 30_000;
+    let mut lock = "lock-version = \"1.0\"\ncreated-by = \"another\"\n".to_owned();
+    for number in 0..COUNT {
+        let next = (number + 1) % COUNT;
+        lock.push_str(&format!(
+            "\n[[packages]]\nname = \"p{number}\"\nversion = \"1\"\ndependencies = [{{ name = \"p{next}\" }}]\n\
+             wheels = [{{ name = \"p{number}-1-py3-none-any.whl\", path = \"gone/p{number}-1-py3-none-any.whl\", \
+             hashes = {{ sha256 = \"{number:064x}\" }} }}]\n"
+        ));
+    }
+    let ini = "[tox]\nno_package = true\nenv_list = a\n[testenv:a]\npylock = pylock.toml\n";
+    let project = Project::new().ini(ini).file("pylock.toml", &lock);
+    bounded(&project, "config --check").succeeds().says("no problems found\n");
+    bounded(&project, "config -e a -k pylock").succeeds();
+}

@@ -66,6 +66,21 @@ fn workspaces_of_npm_are_installed_away_from_their_sources() {
 }
 
 #[test]
+fn links_in_a_circle_among_the_members_of_a_workspace_are_followed_once() {
+    need(&["node", "npm"]);
+    for pattern in ["members/*", "**"] {
+        let (project, _registry) = workspace();
+        for (target, link) in [(".", "members/circle"), ("..", "members/one/up"), ("../..", "members/two/root")] {
+            std::os::unix::fs::symlink(target, project.path(link)).expect("a link can be made");
+        }
+        let manifest = std::fs::read_to_string(project.path("package.json")).expect("it is there");
+        let project = project.file("package.json", &manifest.replace("members/*", pattern));
+        let limited = format!("ulimit -t 60; exec '{}' run -e root", env!("CARGO_BIN_EXE_envo"));
+        project.run_program("bash", &["-c", &limited]).succeeds().says("one with ms 2.0.0, two with ms 2.1.3");
+    }
+}
+
+#[test]
 fn workspaces_of_pnpm_are_installed_as_their_lock_says() {
     need(&["node", "npm"]);
     let (project, registry) = workspace();

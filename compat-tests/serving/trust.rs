@@ -9,6 +9,7 @@ use std::process::{Child, Command};
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 use serde_json::Value;
 
+use crate::support::gate::Gate;
 use crate::support::machine;
 use crate::support::project::{Outcome, Project};
 use crate::support::wheels;
@@ -447,4 +448,25 @@ fn another_user_can_neither_lock_nor_read_nor_connect() {
         .explains(&format!("another user: `uid {user}` runs their supervisor (pid "));
     other.envo(user, &["down"]).succeeds().says("stopped: db");
     other.envo(OTHER, &["ps"]).ends_with(1).explains(&format!("belong to another user, `uid {user}`"));
+}
+
+#[test]
+fn links_in_a_circle_among_watched_files_are_no_endless_tree() {
+    let gate = Gate::new();
+    let project = Project::new()
+        .file("gate.py", &gate.module())
+        .file("service.py", "import signal\nfrom gate import tell\ntell('up')\nsignal.pause()\n")
+        .file("data/deep/first", "1")
+        .ini("[tox]\nno_package = true\n[testenv:service]\nserve = python service.py\nwatch =\n    data/**\n    data/*/*\n");
+    for (target, link) in
+        [(".", "data/dot"), ("..", "data/deep/up"), ("../..", "data/deep/root"), ("self", "data/self")]
+    {
+        symlink(target, project.path(link)).unwrap();
+    }
+    project.run_program("timeout", &["60", env!("CARGO_BIN_EXE_envo"), "up", "-e", "service", "--wait"]).succeeds();
+    assert_eq!(gate.next(), "up");
+    fs::write(project.path("data/deep/second"), "2").unwrap();
+    assert_eq!(gate.next(), "up", "a change is seen");
+    project.run(["down"]).succeeds();
+    assert_eq!(project.processes(), [""; 0]);
 }

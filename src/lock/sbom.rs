@@ -3,7 +3,7 @@
 //! number.
 //! <https://cyclonedx.org/docs/1.5/json/>
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -141,9 +141,11 @@ impl BillOfMaterials<'_> {
         let mut result: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for graph in self.graphs {
             let Some((_, lock)) = self.locks.iter().find(|(name, _)| *name == graph.environment) else { continue };
-            let of = |name: &String| -> Vec<String> {
-                lock.packages.iter().filter(|package| package.name == *name).map(reference).collect()
-            };
+            let mut references: HashMap<&str, Vec<String>> = HashMap::new();
+            for package in &lock.packages {
+                references.entry(&package.name).or_default().push(reference(package));
+            }
+            let of = |name: &String| references.get(name.as_str()).into_iter().flatten().cloned();
             result.entry(own.to_owned()).or_default().extend(graph.roots.iter().flat_map(of));
             for package in &lock.packages {
                 let required = graph.requires.get(&package.name).into_iter().flatten();
