@@ -172,8 +172,8 @@ fn an_update_moves_what_was_named_and_says_so() {
     let outdated = project.run(["outdated", "-e", "a"]).ends_with(1);
     assert_eq!(
         outdated.stdout,
-        "ENVIRONMENT  PACKAGE  LOCKED  FITS  NEWEST\na            one      1.0     1.1   1.1\n\
-         a            two      1.0     1.1   1.1\n"
+        "ENVIRONMENT  PACKAGE  LOCKED  COMPATIBLE  NEWEST\na            one      1.0     1.1         1.1\n\
+         a            two      1.0     1.1         1.1\n"
     );
     let updated = project.run(["update", "two"]).succeeds();
     assert_eq!(

@@ -77,14 +77,17 @@ fn a_client_holds_services_of_its_own_and_shares_the_others() {
     assert_eq!(gate.all(), ["db-gw0 up", "migrated", "api up", "db-gw1 up", "migrated", "api up"]);
     let log = one.ask(&json!({"id": 6, "op": "logs", "name": "api@gw0", "since": 0, "lines": 2}));
     let expected = format!("api {}\nready now\n", port(&answer, "db@gw0").expect("it has a port"));
-    assert_eq!(log["ok"]["log"], json!({"text": expected, "cut": false}));
+    assert_eq!(log["ok"]["log"], json!({"text": expected, "truncated": false}));
     // The same worker in another process means the same instances.
     assert_eq!(names(&hold(&mut other, "db", Some("gw0"), None)), ["db@gw0", "shared"]);
     assert_eq!(gate.all(), [""; 0]);
     drop(one);
     assert_eq!(gate.next(), "api down");
     let left = other.ask(&json!({"id": 7, "op": "release", "names": ["db@gw0"]}));
-    assert!(left["ok"]["left"]["stopped"].as_array().is_some_and(|names| names.contains(&json!("db@gw0"))), "{left}");
+    assert!(
+        left["ok"]["released"]["stopped"].as_array().is_some_and(|names| names.contains(&json!("db@gw0"))),
+        "{left}"
+    );
     assert_eq!(gate.all(), ["db-gw0 down"]);
     drop(other);
     assert_eq!([gate.next(), gate.next()], ["api down", "db-gw1 down"]);

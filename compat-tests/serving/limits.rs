@@ -94,7 +94,7 @@ fn services_can_be_seen_and_stopped_when_the_supervisor_has_no_descriptors_left(
     let mut clients = Vec::new();
     loop {
         let mut client = Connection::open(&project);
-        client.ask(&serde_json::json!({"id": 1, "op": "hello", "protocol": 1, "client": "test"}));
+        client.ask(&serde_json::json!({"id": 1, "op": "hello", "protocol": 2, "client": "test"}));
         let answer = client.ask(&serde_json::json!({"id": 2, "op": "events"}));
         if answer["error"]["kind"] == "descriptors" {
             break;

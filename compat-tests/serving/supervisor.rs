@@ -76,7 +76,7 @@ impl Connection {
 
     pub fn greeted(project: &Project) -> (Self, u32) {
         let mut connection = Self::open(project);
-        let answer = connection.ask(&json!({"id": 1, "op": "hello", "protocol": 1, "client": "test"}));
+        let answer = connection.ask(&json!({"id": 1, "op": "hello", "protocol": 2, "client": "test"}));
         let pid = answer["ok"]["greeting"]["pid"].as_u64().expect("a number");
         (connection, u32::try_from(pid).expect("a process"))
     }
@@ -282,8 +282,14 @@ fn what_a_bad_client_says_ends_its_own_connection_only() {
     let mut rude = Connection::open(&project);
     let answer = rude.ask(&json!({"id": 7, "op": "ps"}));
     assert_eq!((&answer["id"], &answer["error"]["kind"]), (&json!(7), &json!("protocol")));
-    let answer = Connection::open(&project).ask(&json!({"id": 1, "op": "hello", "protocol": 99, "client": ""}));
-    assert_eq!(answer["error"]["kind"], "protocol");
+    for version in [1, 99] {
+        let hello = json!({"id": 1, "op": "hello", "protocol": version, "client": ""});
+        let error = &Connection::open(&project).ask(&hello)["error"];
+        assert_eq!(error["kind"], "protocol");
+        let message = error["message"].as_str().expect("it has one");
+        assert!(message.ends_with(&format!("uses version 2 of the protocol, not {version}")), "{message}");
+        assert_eq!(error["hints"], json!(["stop the services with the envo that started them: `envo down`"]));
+    }
     assert_eq!(states(&project), "first=ready", "the other service has not noticed");
     project.run(["down"]).succeeds();
 }

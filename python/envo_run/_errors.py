@@ -82,7 +82,7 @@ def refusal(error: Dict[str, Any], names: Sequence[str] = ()) -> EnvoError:
         return _KINDS[kind](text, names, last_lines(message))
     if kind == "configuration":
         return ConfigurationError(text)
-    if kind in ("ending", "elsewhere"):
+    if kind in ("ending", "other-project"):
         return SupervisorGone(text)
     return ProtocolError(text)
 

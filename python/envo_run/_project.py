@@ -197,11 +197,11 @@ class Project:
                 raise envo.SupervisorGone("the supervisor of the services has ended")
             child.stdin.close()
             try:
-                up = {"want": answer["want"], "services": answer["services"], "wait": True, "keep": keep}
+                up = {"requested": answer["requested"], "services": answer["services"], "wait": True, "keep": keep}
                 instances = connection.ask("up", **up, **members)["instances"]
                 if keep:
                     # What stays until `down` is held as well, so that a `down` elsewhere does not end it meanwhile.
-                    instances = connection.ask("hold", names=answer["want"], **members)["instances"]
+                    instances = connection.ask("hold", names=answer["requested"], **members)["instances"]
             except BaseException:
                 if opened is not None:
                     opened.close()

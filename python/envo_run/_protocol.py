@@ -14,7 +14,7 @@ import envo_run as envo
 
 from . import _forks
 
-VERSION = 1
+VERSION = 2
 
 
 class Connection:
@@ -76,7 +76,7 @@ class Connection:
                 if "error" in reply:
                     from ._errors import refusal
 
-                    raise refusal(reply["error"], members.get("names") or members.get("want") or ())
+                    raise refusal(reply["error"], members.get("names") or members.get("requested") or ())
                 return reply["ok"]
 
     def _line(self) -> bytes:

@@ -10,14 +10,14 @@ use crate::lock::outdated::outdated;
 use crate::report::plain;
 use crate::report::table;
 
-const HEAD: [&str; 5] = ["ENVIRONMENT", "PACKAGE", "LOCKED", "FITS", "NEWEST"];
+const HEAD: [&str; 5] = ["ENVIRONMENT", "PACKAGE", "LOCKED", "COMPATIBLE", "NEWEST"];
 
 pub fn execute(options: &Options) -> Result<i32> {
     with_locks(options, |locks| {
         let result = outdated(locks)?;
         let rows = &result.rows;
         if options.locks.format == "json" {
-            let entry = |row: &[String; 5]| json!({"environment": row[0], "package": row[1], "locked": row[2], "fits": row[3], "newest": row[4]});
+            let entry = |row: &[String; 5]| json!({"environment": row[0], "package": row[1], "locked": row[2], "compatible": row[3], "newest": row[4]});
             plain::out(&format!("{}\n", serde_json::to_string_pretty(&rows.iter().map(entry).collect::<Vec<_>>())?));
         } else if rows.is_empty() {
             let which = if result.left_out.is_empty() { "" } else { " that could be checked" };

@@ -90,7 +90,7 @@ const WIDTH_OF_A_FILE: usize = 80;
 
 /// Nothing for what was not started.
 fn bar(service: ServiceStatus) -> Option<TimelineBar> {
-    let ServiceTimeline { began, started, ready, .. } = service.timeline;
+    let ServiceTimeline { dependencies_ready: began, started, ready, .. } = service.timeline;
     let ServiceStatus { name, environment, depends, .. } = service;
     Some(TimelineBar { name, environment, depends, began: began?, started, ready })
 }
@@ -251,7 +251,7 @@ fn described(news: &TimedEvent) -> String {
             format!("{}: {}{health}{url}\n", one.service, one.state)
         }
         TimedEvent::Failed(one) => format!("{}: {}\n", one.service, one.message),
-        TimedEvent::Ending(ending) => format!("the supervisor is being stopped by {}\n", ending.by),
+        TimedEvent::Ending(ending) => format!("the supervisor is being stopped by {}\n", ending.cause),
         TimedEvent::Waiting(_) | TimedEvent::Report { .. } | TimedEvent::Unknown => String::new(),
     }
 }

@@ -62,7 +62,7 @@ pub fn execute_up(options: &Options) -> Result<i32> {
 struct ServiceHandover<'a> {
     socket: &'a Path,
     /// The members of an `up` that are the configuration's to say.
-    want: Vec<String>,
+    requested: Vec<String>,
     services: Vec<ServiceDefinition>,
 }
 
@@ -71,11 +71,11 @@ struct ServiceHandover<'a> {
 fn hand_over(
     client: &SupervisorClient,
     services: Vec<ServiceDefinition>,
-    want: Vec<String>,
+    requested: Vec<String>,
     hold: &HoldOptions,
 ) -> Result<i32> {
     let place = SupervisorLocation::of(&hold.state_dir, &hold.variables)?;
-    let line = crate::serve::protocol::to_line(&ServiceHandover { socket: &place.socket, want, services })?;
+    let line = crate::serve::protocol::to_line(&ServiceHandover { socket: &place.socket, requested, services })?;
     plain::bytes(&line);
     let mut nothing = Vec::new();
     std::io::stdin().lock().read_to_end(&mut nothing)?;
@@ -90,20 +90,22 @@ pub fn execute_down(options: &Options) -> Result<i32> {
         notice("nothing is running\n");
         return Ok(exit_code::OK);
     };
-    let ReplyBody::Left(left) = client.request(ClientOperation::Down { names: options.services.names.clone() })? else {
+    let ReplyBody::Released(released) =
+        client.request(ClientOperation::Down { names: options.services.names.clone() })?
+    else {
         return Ok(exit_code::OK);
     };
-    if left.last {
+    if released.ending {
         client.wait_for_end();
     }
     let mut text = String::new();
-    if !left.stopped.is_empty() {
-        text.push_str(&format!("stopped: {}\n", left.stopped.join(", ")));
+    if !released.stopped.is_empty() {
+        text.push_str(&format!("stopped: {}\n", released.stopped.join(", ")));
     }
-    for name in &left.adopted {
+    for name in &released.adopted {
         text.push_str(&format!("{name} left running: envo did not start it\n"));
     }
-    for (name, holders) in &left.held {
+    for (name, holders) in &released.held {
         text.push_str(&format!("{name} goes on: {} needs it\n", holders.join(", ")));
     }
     if text.is_empty() {

@@ -18,7 +18,7 @@ use crate::runtime::outdated::NewerVersion;
 
 /// The packages with newer versions.
 pub struct OutdatedPackages {
-    /// Environment, package, locked version, newest that fits, newest of all.
+    /// Environment, package, locked version, newest compatible one, newest of all.
     pub rows: Vec<[String; 5]>,
     /// Environments and languages that could not be checked.
     pub left_out: LeftOutLocks,
@@ -93,9 +93,9 @@ fn compared(
     names
         .into_iter()
         .map(|name| (name, versions(locked, name), versions(fitting, name), versions(newest, name)))
-        .filter(|(_, locked, fits, newest)| fits.union(newest).any(|version| is_newer(version, locked)))
-        .map(|(name, locked, fits, newest)| {
-            [environment.to_owned(), name.to_owned(), shown(locked), shown(fits), shown(newest)]
+        .filter(|(_, locked, compatible, newest)| compatible.union(newest).any(|version| is_newer(version, locked)))
+        .map(|(name, locked, compatible, newest)| {
+            [environment.to_owned(), name.to_owned(), shown(locked), shown(compatible), shown(newest)]
         })
         .collect()
 }
@@ -117,12 +117,12 @@ fn compared_of_language(locked: &EcosystemLock, newer: &[NewerVersion]) -> Vec<[
         let versions: Vec<&str> = keys.map(|(_, version)| version.as_str()).collect();
         let locked_version = versions.join(", ");
         let has_moved = |version: &Option<String>| version.as_ref().is_some_and(|version| *version != locked_version);
-        if versions.is_empty() || !(has_moved(&newer.fits) || has_moved(&newer.newest)) {
+        if versions.is_empty() || !(has_moved(&newer.compatible) || has_moved(&newer.newest)) {
             return None;
         }
         let or_dash = |version: &Option<String>| version.clone().unwrap_or_else(|| "-".to_owned());
-        let (fits, newest) = (or_dash(&newer.fits), or_dash(&newer.newest));
-        Some([locked.environment.clone(), newer.name.clone(), locked_version, fits, newest])
+        let (compatible, newest) = (or_dash(&newer.compatible), or_dash(&newer.newest));
+        Some([locked.environment.clone(), newer.name.clone(), locked_version, compatible, newest])
     };
     newer.iter().filter_map(row).collect()
 }

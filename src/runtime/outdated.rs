@@ -30,7 +30,7 @@ pub struct OutdatedOutput {
 pub struct NewerVersion {
     pub name: String,
     /// The newest version that the project allows, if the tool reports it.
-    pub fits: Option<String>,
+    pub compatible: Option<String>,
     /// The newest version.
     pub newest: Option<String>,
 }
@@ -105,7 +105,7 @@ fn read_npm(answers: &[OutdatedOutput]) -> Result<Vec<NewerVersion>, String> {
             let told = one.as_array().cloned().unwrap_or_else(|| vec![one.clone()]);
             found.extend(told.iter().map(|one| NewerVersion {
                 name: name.clone(),
-                fits: text(one, "wanted"),
+                compatible: text(one, "wanted"),
                 newest: text(one, "latest"),
             }));
         }
@@ -118,8 +118,8 @@ fn read_pnpm(answers: &[OutdatedOutput]) -> Result<Vec<NewerVersion>, String> {
     let [all, fitting] = answers else { return Err("the tool was not run twice".to_owned()) };
     let fitting: BTreeMap<String, Value> = packages(fitting)?.into_iter().collect();
     let newer = |(name, one): (String, Value)| {
-        let fits = fitting.get(&name).and_then(|one| text(one, "latest")).or_else(|| text(&one, "wanted"));
-        NewerVersion { name, fits, newest: text(&one, "latest") }
+        let compatible = fitting.get(&name).and_then(|one| text(one, "latest")).or_else(|| text(&one, "wanted"));
+        NewerVersion { name, compatible, newest: text(&one, "latest") }
     };
     Ok(packages(all)?.into_iter().map(newer).collect())
 }
@@ -152,11 +152,11 @@ fn read_yarn(answers: &[OutdatedOutput]) -> Result<Vec<NewerVersion>, String> {
             let head: Vec<&str> =
                 told["data"]["head"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
             let location = |name: &str| head.iter().position(|column| *column == name).ok_or_else(|| answer.failure());
-            let [name, fits, newest] = [location("Package")?, location("Wanted")?, location("Latest")?];
+            let [name, compatible, newest] = [location("Package")?, location("Wanted")?, location("Latest")?];
             for row in told["data"]["body"].as_array().into_iter().flatten() {
                 let cell = |at: usize| row[at].as_str().map(str::to_owned);
                 let name = cell(name).ok_or_else(|| answer.failure())?;
-                found.push(NewerVersion { name, fits: cell(fits), newest: cell(newest) });
+                found.push(NewerVersion { name, compatible: cell(compatible), newest: cell(newest) });
             }
         }
         if answer.code != 0 && !has_table {
@@ -169,7 +169,7 @@ fn read_yarn(answers: &[OutdatedOutput]) -> Result<Vec<NewerVersion>, String> {
 fn read_bundler(answers: &[OutdatedOutput]) -> Result<Vec<NewerVersion>, String> {
     let [all, fitting] = answers else { return Err("the tool was not run twice".to_owned()) };
     let fitting: BTreeMap<String, String> = gems(fitting)?.into_iter().collect();
-    let newer = |(name, newest)| NewerVersion { fits: fitting.get(&name).cloned(), name, newest: Some(newest) };
+    let newer = |(name, newest)| NewerVersion { compatible: fitting.get(&name).cloned(), name, newest: Some(newest) };
     Ok(gems(all)?.into_iter().map(newer).collect())
 }
 
@@ -203,9 +203,9 @@ fn read_cargo(answers: &[OutdatedOutput]) -> Result<Vec<NewerVersion>, String> {
                 let rest = line.split_once(mark)?.1.trim_start().strip_prefix('v')?;
                 rest.split([' ', ',', ')']).next().map(str::to_owned)
             };
-            let fits = after("->").unwrap_or_else(|| version.to_owned());
-            let newest = after("(available:").or_else(|| after("(latest:")).unwrap_or_else(|| fits.clone());
-            found.push(NewerVersion { name: name.to_owned(), fits: Some(fits), newest: Some(newest) });
+            let compatible = after("->").unwrap_or_else(|| version.to_owned());
+            let newest = after("(available:").or_else(|| after("(latest:")).unwrap_or_else(|| compatible.clone());
+            found.push(NewerVersion { name: name.to_owned(), compatible: Some(compatible), newest: Some(newest) });
         }
     }
     Ok(found)
@@ -220,7 +220,7 @@ fn read_go(answers: &[OutdatedOutput]) -> Result<Vec<NewerVersion>, String> {
         for module in serde_json::Deserializer::from_str(&answer.out).into_iter::<Value>() {
             let module = module.map_err(|_| answer.failure())?;
             if let (Some(name), Some(newest)) = (text(&module, "Path"), text(&module["Update"], "Version")) {
-                found.push(NewerVersion { name, fits: Some(newest.clone()), newest: Some(newest) });
+                found.push(NewerVersion { name, compatible: Some(newest.clone()), newest: Some(newest) });
             }
         }
     }
@@ -240,7 +240,8 @@ mod tests {
         answers: &[OutdatedOutput],
     ) -> Vec<String> {
         let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
-        let line = |newer: NewerVersion| format!("{} {} {}", newer.name, or_dash(newer.fits), or_dash(newer.newest));
+        let line =
+            |newer: NewerVersion| format!("{} {} {}", newer.name, or_dash(newer.compatible), or_dash(newer.newest));
         read(answers).expect("it can be read").into_iter().map(line).collect()
     }
 

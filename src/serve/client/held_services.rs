@@ -110,7 +110,7 @@ enum WaitEnd {
 }
 
 impl HeldServices {
-    /// Requests `services`, of which `want` are the selected ones. Returns the number of the request.
+    /// Requests `services`, of which `requested` are the selected ones. Returns the number of the request.
     fn begin(client: SupervisorClient, up: UpRequest, options: &HoldOptions) -> Result<(Self, u64)> {
         let names: Vec<String> = up.services.iter().flat_map(plain_names).collect();
         let served = up.services.iter().filter(|one| one.service.is_some()).flat_map(plain_names).collect();
@@ -203,7 +203,7 @@ impl HeldServices {
                     self.reporter.event(report);
                 }
             }
-            TimedEvent::Ending(ending) => self.ended_by = Some(ending.by),
+            TimedEvent::Ending(ending) => self.ended_by = Some(ending.cause),
             TimedEvent::Unknown => {}
         }
     }
@@ -274,7 +274,7 @@ impl HeldServices {
                     }
                     (awaited, patience) = (now, PROMPT);
                 }
-                WaitEnd::Answer(Ok(ReplyBody::Left(left))) => return Ok(left.last),
+                WaitEnd::Answer(Ok(ReplyBody::Released(released))) => return Ok(released.ending),
                 _ => return Ok(false),
             }
         }
@@ -300,11 +300,11 @@ impl HeldServices {
 pub fn serve_foreground(
     client: SupervisorClient,
     services: Vec<ServiceDefinition>,
-    want: Vec<String>,
+    requested: Vec<String>,
     options: &HoldOptions,
 ) -> Result<i32> {
     let (force, change) = (options.force, options.change);
-    let up = UpRequest { services, want, wait: true, force, change, events: true, ..UpRequest::default() };
+    let up = UpRequest { services, requested, wait: true, force, change, events: true, ..UpRequest::default() };
     let (mut attached, id) = HeldServices::begin(client, up, options)?;
     attached.client.serve_reader();
     let mut ended = attached.wait_for(id, Some(0), None)?;
@@ -351,9 +351,9 @@ impl ServiceLease {
     /// then.
     pub fn start(services: Vec<ServiceDefinition>, options: &HoldOptions) -> Result<Self> {
         let client = connect(options)?;
-        let want = services.iter().map(|one| one.name.clone()).collect();
+        let requested = services.iter().map(|one| one.name.clone()).collect();
         let (force, change) = (options.force, options.change);
-        let up = UpRequest { services, want, wait: true, force, change, events: true, ..UpRequest::default() };
+        let up = UpRequest { services, requested, wait: true, force, change, events: true, ..UpRequest::default() };
         let (mut attached, id) = HeldServices::begin(client, up, options)?;
         let refused = match attached.wait_for(id, Some(0), None)? {
             WaitEnd::Answer(Ok(ReplyBody::Instances(list))) => {
@@ -383,7 +383,7 @@ impl ServiceLease {
         let hear = move || {
             let _ending = ending;
             let released = attached.wait_for(RELEASE, None, None).map(|ended| match ended {
-                WaitEnd::Answer(Ok(ReplyBody::Left(left))) => left.last,
+                WaitEnd::Answer(Ok(ReplyBody::Released(released))) => released.ending,
                 _ => false,
             });
             let (failure, released) = attached.conclude(released);

@@ -31,7 +31,7 @@ use crate::serve::client::supervisor_process::{PROMPT, SupervisorProcess};
 use crate::serve::private;
 use crate::serve::protocol::SUPERVISOR_VERB;
 use crate::serve::protocol::{
-    self, ClientOperation, ClientRequest, ELSEWHERE, Reply, ReplyBody, RequestRefusal, TimedEvent, VERSION,
+    self, ClientOperation, ClientRequest, OTHER_PROJECT, Reply, ReplyBody, RequestRefusal, TimedEvent, VERSION,
 };
 use crate::serve::shim::instance_mark;
 
@@ -199,7 +199,7 @@ impl SupervisorClient {
         let Ok(id) = client.send(hello) else { return Ok(Greeted::Dropped(client.supervisor)) };
         loop {
             match client.receive(limit)? {
-                ClientMessage::Answer(_, Err(RefusedRequest(refusal))) if refusal.kind == ELSEWHERE => {
+                ClientMessage::Answer(_, Err(RefusedRequest(refusal))) if refusal.kind == OTHER_PROJECT => {
                     return Ok(Greeted::Elsewhere);
                 }
                 ClientMessage::Answer(answered, answer) if answered == id || answered == 0 => {

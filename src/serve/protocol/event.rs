@@ -65,6 +65,6 @@ pub struct FailedService {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct EndingService {
     pub time: f64,
-    /// The cause: `SIGTERM`, or a client by its name.
-    pub by: String,
+    /// `SIGTERM`, or a client by its name.
+    pub cause: String,
 }

@@ -18,10 +18,10 @@ use crate::serve::fields::ServiceInstance;
 pub const SUPERVISOR_VERB: &str = "__supervise";
 
 /// Raised if an earlier client would misunderstand a current supervisor, or the other way round.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// The kind of a refusal by the supervisor of another project.
-pub const ELSEWHERE: &str = "elsewhere";
+pub const OTHER_PROJECT: &str = "other-project";
 
 /// The longest line either side accepts, including its end: enough for some hundred services with large
 /// variables, and small enough for memory.
@@ -133,7 +133,7 @@ pub struct UpRequest {
     /// The requested services and their dependencies.
     pub services: Vec<ServiceDefinition>,
     /// The ones among them that are requested themselves.
-    pub want: Vec<String>,
+    pub requested: Vec<String>,
     /// Keep them when this connection ends, until `down`.
     #[serde(default)]
     pub keep: bool,
@@ -196,7 +196,7 @@ pub struct ReleaseResult {
     pub adopted: Vec<String>,
     /// The supervisor has nothing left to do: it ends with this connection.
     #[serde(default)]
-    pub last: bool,
+    pub ending: bool,
 }
 
 /// A ready instance.
@@ -219,7 +219,7 @@ pub struct InstanceInfo {
 pub struct LogPassage {
     pub text: String,
     /// Whether it is only the end of the requested part.
-    pub cut: bool,
+    pub truncated: bool,
 }
 
 /// One service or job in the reply to `ps`.
@@ -277,9 +277,9 @@ pub struct ServiceUsage {
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct ServiceTimeline {
     /// When it was first requested.
-    pub wanted: Option<f64>,
+    pub requested: Option<f64>,
     /// When all its dependencies were ready.
-    pub began: Option<f64>,
+    pub dependencies_ready: Option<f64>,
     /// When its process was started.
     pub started: Option<f64>,
     pub ready: Option<f64>,
@@ -289,7 +289,7 @@ pub struct ServiceTimeline {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct RequestRefusal {
     /// The kind, for programs: `protocol`, `unknown`, `failed`, `port`, `timeout`, `configuration`, `ending`,
-    /// `elsewhere`.
+    /// `other-project`.
     pub kind: String,
     pub message: String,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -316,7 +316,7 @@ pub enum ReplyBody {
     Changes(UpResult),
     Instances(Vec<InstanceInfo>),
     Log(LogPassage),
-    Left(ReleaseResult),
+    Released(ReleaseResult),
     Services(Vec<ServiceStatus>),
 }
 

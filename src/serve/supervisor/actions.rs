@@ -60,7 +60,7 @@ impl Supervisor {
     fn prepare(&mut self, at: usize) -> Option<Happening> {
         let now = self.now().as_secs_f64();
         let slot = &mut self.slots[at];
-        slot.reports.timeline.began = Some(now);
+        slot.reports.timeline.dependencies_ready = Some(now);
         (slot.reports.timeline.started, slot.reports.timeline.ready, slot.run.started) = (None, None, None);
         if let Some(next) = slot.next.take() {
             slot.prepared = next;
@@ -262,8 +262,8 @@ impl Supervisor {
     }
 
     /// The supervisor was asked to end.
-    pub(super) fn publish_stopping(&self, by: String) {
-        self.publish_event(TimedEvent::Ending(EndingService { time: since_1970(), by }));
+    pub(super) fn publish_stopping(&self, cause: String) {
+        self.publish_event(TimedEvent::Ending(EndingService { time: since_1970(), cause }));
     }
 
     /// Sends a report to one connection, if it receives events.

@@ -32,7 +32,7 @@ const MOST_INSTANCES: u32 = 1000;
 impl Supervisor {
     /// Adds the services that a client wants. Returns the nodes it requested, and the result for all.
     pub(super) fn up(&mut self, connection: u64, up: UpRequest) -> Result<(Vec<usize>, UpResult), RequestRefusal> {
-        let UpRequest { services, want, keep, force, force_for, change, events, worker, test, ttl, .. } = up;
+        let UpRequest { services, requested, keep, force, force_for, change, events, worker, test, ttl, .. } = up;
         let namespaces = Namespaces { worker, test };
         if let Some(name) = namespaces.refused() {
             return Err(RequestRefusal::new(
@@ -40,9 +40,9 @@ impl Supervisor {
                 format!("`{name}` is not a valid name for a worker or a test"),
             ));
         }
-        self.check(&services, &want)?;
+        self.check(&services, &requested)?;
         let sent: BTreeSet<String> = services.iter().map(|one| one.name.clone()).collect();
-        let expanded = self.expand(services, &want, &namespaces)?;
+        let expanded = self.expand(services, &requested, &namespaces)?;
         if events && let Some(one) = self.clients.connections.get_mut(&connection) {
             one.events = true;
         }
@@ -54,7 +54,7 @@ impl Supervisor {
             let taken = self.add_instance(one, reservation, &change, &mut changes);
             taken_in.push(taken);
         }
-        let asked = |at: &usize| want.contains(&self.slots[*at].which.environment);
+        let asked = |at: &usize| requested.contains(&self.slots[*at].which.environment);
         let wanted: Vec<usize> = taken_in.iter().map(|(at, _)| *at).filter(asked).collect();
         let ttl = ttl.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).unwrap_or_default();
         for at in &wanted {
@@ -89,11 +89,11 @@ impl Supervisor {
     fn expand(
         &mut self,
         services: Vec<ServiceDefinition>,
-        want: &[String],
+        requested: &[String],
         namespaces: &Namespaces,
     ) -> Result<Vec<(ExpandedInstance, PortReservation)>, RequestRefusal> {
         let mut all = self.templates.clone();
-        let mut open: Vec<String> = want.to_vec();
+        let mut open: Vec<String> = requested.to_vec();
         let mut scaled: BTreeSet<String> = BTreeSet::new();
         for definition in services {
             let name = definition.name.clone();
@@ -178,7 +178,7 @@ impl Supervisor {
     }
 
     /// Refuses services that cannot work before anything is changed.
-    fn check(&self, services: &[ServiceDefinition], want: &[String]) -> Result<(), RequestRefusal> {
+    fn check(&self, services: &[ServiceDefinition], requested: &[String]) -> Result<(), RequestRefusal> {
         let sent: BTreeMap<&str, &ServiceDefinition> = services.iter().map(|one| (one.name.as_str(), one)).collect();
         let known = |name: &str| sent.contains_key(name) || self.templates.contains_key(name);
         let configuration = |text: String| Err(RequestRefusal::new("configuration", text));
@@ -200,7 +200,7 @@ impl Supervisor {
                 ));
             }
         }
-        if let Some(name) = want.iter().find(|name| !known(name)) {
+        if let Some(name) = requested.iter().find(|name| !known(name)) {
             return Err(self.unknown(name));
         }
         let depends = |name: &str| -> Vec<&str> {
@@ -405,7 +405,7 @@ impl Supervisor {
         let wanted = self.wanted();
         for at in self.machine.with_dependencies(wanted.iter().copied()) {
             if !self.machine.is_wanted(at) {
-                self.slots[at].reports.timeline.wanted = Some(now);
+                self.slots[at].reports.timeline.requested = Some(now);
             }
         }
         self.step(Happening::Want(wanted));

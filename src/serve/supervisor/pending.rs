@@ -58,7 +58,7 @@ impl Supervisor {
                 self.are_gone(nodes).then(|| Ok(ReplyBody::Changes(self.stopped(nodes, stopped))))
             }
             PendingKind::Left { nodes, adopted } => {
-                self.are_gone(nodes).then(|| Ok(ReplyBody::Left(self.left(nodes, adopted))))
+                self.are_gone(nodes).then(|| Ok(ReplyBody::Released(self.left(nodes, adopted))))
             }
         }
     }
@@ -108,7 +108,7 @@ impl Supervisor {
     }
 
     fn left(&self, nodes: &BTreeSet<usize>, adopted: &BTreeSet<usize>) -> ReleaseResult {
-        let mut left = ReleaseResult { last: self.is_idle(), ..ReleaseResult::default() };
+        let mut left = ReleaseResult { ending: self.is_idle(), ..ReleaseResult::default() };
         for at in self.in_order(nodes.iter().copied()).into_iter().rev() {
             let name = self.slots[at].prepared.name().to_owned();
             if self.machine.is_over(at) && adopted.contains(&at) {

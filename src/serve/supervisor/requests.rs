@@ -8,7 +8,7 @@ use crate::serve::client::log_range::{LogRange, excerpt};
 use crate::serve::instances::InstanceName;
 use crate::serve::machine::MachineEvent as Happening;
 use crate::serve::protocol::{
-    ClientOperation, ClientRequest, ELSEWHERE, HelloReply, LogPassage, Reply, ReplyBody, RequestRefusal, UpRequest,
+    ClientOperation, ClientRequest, HelloReply, LogPassage, OTHER_PROJECT, Reply, ReplyBody, RequestRefusal, UpRequest,
     UpResult, VERSION,
 };
 use crate::serve::supervisor::faults;
@@ -69,7 +69,7 @@ impl Supervisor {
         }
         if state_dir.is_some_and(|state_dir| !self.is_of(state_dir)) {
             let text = format!("this is the supervisor of another project, {}", self.project.state_dir.display());
-            return Err(RequestRefusal::new(ELSEWHERE, text));
+            return Err(RequestRefusal::new(OTHER_PROJECT, text));
         }
         if let Some(one) = self.clients.connections.get_mut(&connection) {
             (one.greeted, one.client) = (true, client);
@@ -99,7 +99,7 @@ impl Supervisor {
                 later(self, PendingKind::Ready(all), None)
             }
             ClientOperation::Hold { names, worker, test, ttl, force_for } => {
-                let up = UpRequest { want: names, worker, test, ttl, force_for, ..UpRequest::default() };
+                let up = UpRequest { requested: names, worker, test, ttl, force_for, ..UpRequest::default() };
                 let (wanted, _) = self.up(connection, up)?;
                 let all = self.machine.with_dependencies(wanted);
                 later(self, PendingKind::Ready(all), None)
@@ -314,5 +314,5 @@ fn passage(log_dir: &Path, name: &str, wanted: &LogRange) -> std::io::Result<Log
         // It begins with a whole line.
         end.drain(..=at);
     }
-    Ok(LogPassage { text: String::from_utf8_lossy(&end).into_owned(), cut })
+    Ok(LogPassage { text: String::from_utf8_lossy(&end).into_owned(), truncated: cut })
 }

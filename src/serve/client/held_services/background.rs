@@ -26,13 +26,20 @@ pub struct BackgroundStart {
 pub fn up(
     client: SupervisorClient,
     services: Vec<ServiceDefinition>,
-    want: Vec<String>,
+    requested: Vec<String>,
     options: &HoldOptions,
     failed: Option<&mut dyn FnMut(&str)>,
 ) -> Result<BackgroundStart> {
     let (force, change) = (options.force, options.change);
-    let up =
-        UpRequest { services, want: want.clone(), keep: true, force, change, events: true, ..UpRequest::default() };
+    let up = UpRequest {
+        services,
+        requested: requested.clone(),
+        keep: true,
+        force,
+        change,
+        events: true,
+        ..UpRequest::default()
+    };
     let (mut attached, id) = HeldServices::begin(client, up, options)?;
     let changes = match attached.wait_for_all(&mut vec![id])? {
         Ok(ReplyBody::Changes(changes)) => changes,
@@ -44,7 +51,7 @@ pub fn up(
         return Ok(BackgroundStart { changes, all_ready: false });
     };
     let mut open = Vec::new();
-    for name in want {
+    for name in requested {
         open.push(attached.client.send(ClientOperation::Wait { names: vec![name], timeout: None })?);
     }
     let mut reasons: BTreeSet<String> = BTreeSet::new();
