@@ -78,6 +78,24 @@ fn chains_of_environments_end_in_an_error_with_a_place() {
     let long = format!("{head}{}", link("base", &of_base, 2_000));
     let project = Project::new().file("tox.toml", &long);
     bounded(&project, "config -e e0 -k base").explains("tox.toml:").explains("write some values out").ends_with(254);
+    for (key, around) in [
+        ("deps", "[{ replace = \"if\", condition = \"env.PATH\", then = [REF], extend = true }]"),
+        ("deps", "[{ replace = \"if\", condition = \"env.NONE\", then = [], else = [REF], extend = true }]"),
+        ("deps", "[{ replace = \"glob\", pattern = \"gone-*\", default = [REF], extend = true }]"),
+        ("deps", "[{ replace = \"posargs\", default = [REF], extend = true }]"),
+        ("description", "{ replace = \"if\", condition = \"env.PATH\", then = REF }"),
+        ("description", "{ replace = \"env\", name = \"NONE\", default = REF }"),
+        ("description", "{ replace = \"env\", name = \"NONE\", default = \"{[env.eN]description}\" }"),
+    ] {
+        let of_kind = |at: usize| {
+            let extend = if key == "deps" { ", extend = true" } else { "" };
+            let reference = format!("{{ replace = \"ref\", env = \"e{at}\", key = \"{key}\"{extend} }}");
+            around.replace("REF", &reference).replace("eN", &format!("e{at}"))
+        };
+        let project = Project::new().file("tox.toml", &format!("{head}{}", link(key, &of_kind, 400)));
+        let found = bounded(&project, &format!("config -e e0 -k {key}"));
+        found.says("maximum recursion depth exceeded").ends_with(255);
+    }
 }
 
 #[test]

@@ -16,6 +16,8 @@ pub enum Step {
     Value = 4,
     /// An expression.
     Expression = 2,
+    /// A table that names what replaces it, with values of its own.
+    Replacement = 3,
     /// A value within a list or table.
     Part = 1,
 }

@@ -111,10 +111,7 @@ impl<'a> TomlUnroller<'a> {
             Some("posargs") => self.positional(table, span.clone(), depth)?,
             Some("env") => TomlValue::text(self.variable(table, depth)?, span.clone()),
             Some("glob") => self.glob(table, span.clone(), depth)?,
-            Some("if") => match self.chosen(table)? {
-                Some(value) => self.value(value, depth)?,
-                None => TomlValue::text(String::new(), span.clone()),
-            },
+            Some("if") => self.alternative(table, span.clone(), depth)?,
             Some("ref") => self.reference(table, span.clone(), depth)?,
             _ => return self.plain_table(table, span, depth),
         };
@@ -130,7 +127,16 @@ impl<'a> TomlUnroller<'a> {
         Ok(TomlValue::new(TomlContent::Table(table), span))
     }
 
+    fn alternative(&mut self, table: &TomlTable, span: Span, depth: usize) -> Result<TomlValue, ConfigError> {
+        let _nesting = Nesting::enter(Step::Replacement)?;
+        match self.chosen(table)? {
+            Some(value) => self.value(value, depth),
+            None => Ok(TomlValue::text(String::new(), span)),
+        }
+    }
+
     fn positional(&mut self, table: &TomlTable, span: Span, depth: usize) -> Result<TomlValue, ConfigError> {
+        let _nesting = Nesting::enter(Step::Replacement)?;
         let context = LookupContext { settings: self.settings, set: self.set };
         let Some(words) = context.positional(self.trail, self.program_depth == Some(1))? else {
             let Some(default) = table.get("default") else { return Ok(TomlValue::list(Vec::new(), span)) };
@@ -161,6 +167,7 @@ impl<'a> TomlUnroller<'a> {
     }
 
     fn variable(&mut self, table: &TomlTable, depth: usize) -> Result<String, ConfigError> {
+        let _nesting = Nesting::enter(Step::Replacement)?;
         let name = match table.get("name") {
             Some(name) => convert::text(name)?,
             None => return Err(ConfigError::new(ErrorClass::Value, "'name'")),
@@ -181,6 +188,7 @@ impl<'a> TomlUnroller<'a> {
     }
 
     fn glob(&mut self, table: &TomlTable, span: Span, depth: usize) -> Result<TomlValue, ConfigError> {
+        let _nesting = Nesting::enter(Step::Replacement)?;
         let pattern = table.get("pattern").map(|pattern| self.value(pattern, depth)).transpose()?;
         let default = table.get("default").map(|default| self.value(default, depth)).transpose()?;
         if self.texts == SubstitutedTexts::Keep {
