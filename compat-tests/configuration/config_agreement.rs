@@ -294,3 +294,25 @@ fn thousands_of_services_are_looked_at_together() {
     let outcome = Project::new().ini(&ini.replace("depends = s5\n", "depends = none\n")).run(["config", "--check"]);
     outcome.explains("`s6` (tox.ini:22) depends on `none`, which does not exist").explains("\n1 problem found\n");
 }
+
+/// Without `env_list`, a run takes `py`; `-e` takes names that no section has.
+#[test]
+fn environments_without_a_section_are_checked_if_a_run_takes_them() {
+    let ini = "[tox]\nno_package = true\n[testenv]\ncommands = touch x\n";
+    let table = "no_package = true\n[env_run_base]\ncommands = [[\"touch\", \"x\"]]\n";
+    for (name, text) in [("tox.ini", ini), ("tox.toml", table)] {
+        let project = || Project::new().file(name, text);
+        for asked in [&[][..], &["-e", "py"], &["-e", "py3"]] {
+            let checked = project().run([&["config", "--check"], asked].concat());
+            assert!(
+                checked.code == Some(1) && checked.stderr.contains("touch is not allowed"),
+                "{asked:?}: {checked:?}"
+            );
+            assert_eq!(project().run([&["run"], asked].concat()).code, Some(1), "{asked:?}");
+        }
+    }
+    let with_sections = format!("{ini}[testenv:a]\nallowlist_externals = touch\n");
+    Project::new().ini(&with_sections).run(["config", "--check"]).succeeds();
+    let listed = ini.replace("[testenv]", "env_list = a\n[testenv:a]\nallowlist_externals = touch\n[testenv]");
+    Project::new().ini(&listed).run(["config", "--check"]).succeeds();
+}

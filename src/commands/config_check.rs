@@ -9,7 +9,7 @@ use serde_json::{Value as Json, json};
 use crate::bounded;
 use crate::builder::preconditions::{Preconditions, is_of_machine};
 use crate::builder::redirect_env;
-use crate::cli::options::{ConfigFormat, Options};
+use crate::cli::options::{ConfigFormat, EnvironmentChoice, Options};
 use crate::commands::open_plan;
 use crate::error::ConfigError;
 use crate::error::frame;
@@ -36,10 +36,13 @@ pub fn execute(options: &Options) -> Result<i32> {
             // Names that occur only in a condition are environments for tox, but probably not intended as such.
             let listed: HashSet<String> = settings.list(settings.core(), "env_list")?.into_iter().collect();
             let named = settings.section_names();
-            let is_meant = |entry: &&DefinedEnv| {
-                entry.kind.is_package() || listed.contains(&entry.name) || named.contains(entry.name.as_str())
-            };
-            let defined: Vec<DefinedEnv> = plan.all()?.into_iter().filter(is_meant).cloned().collect();
+            let is_named = |entry: &DefinedEnv| listed.contains(&entry.name) || named.contains(entry.name.as_str());
+            let all = plan.all()?;
+            // `-e` asks for other names, too, and a run without any takes `py`.
+            let is_asked = matches!(options.selection.environments, EnvironmentChoice::Named(_))
+                || !all.iter().any(|entry| !entry.kind.is_package() && is_named(entry));
+            let is_meant = |entry: &&DefinedEnv| entry.kind.is_package() || is_named(entry) || is_asked && entry.active;
+            let defined: Vec<DefinedEnv> = all.into_iter().filter(is_meant).cloned().collect();
             let sets: Vec<_> =
                 defined.iter().map(|entry| settings.environment_of_kind(&entry.name, entry.kind)).collect();
             let has_other_plugins = settings.required_distributions().iter().any(|name| !is_provided(name));
@@ -48,8 +51,8 @@ pub fn execute(options: &Options) -> Result<i32> {
                 let mut found = mistakes_of_runs(&plan, &defined, options);
                 // Plugins provide their own runners.
                 let missing = if has_other_plugins { Vec::new() } else { plan.unavailable() };
-                let is_meant = |name: &String| listed.contains(name) || named.contains(name.as_str());
-                let missing = missing.iter().filter(|(name, _)| is_meant(name) || defined.is_empty());
+                let is_listed = |name: &String| listed.contains(name) || named.contains(name.as_str());
+                let missing = missing.iter().filter(|(name, _)| is_listed(name) || defined.is_empty());
                 found.extend(missing.map(|(name, runner)| plan.runner_error(name, runner)));
                 found
             })
