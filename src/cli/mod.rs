@@ -108,19 +108,19 @@ impl std::fmt::Display for UsageError {
 }
 
 /// Parses the process's arguments, of which the first is the program's own name.
-pub fn parse(arguments: &[OsString], surroundings: ProcessContext) -> Result<ParsedCommandLine, UsageError> {
+pub fn parse(arguments: &[OsString], context: ProcessContext) -> Result<ParsedCommandLine, UsageError> {
     let program = program_name(arguments.first());
     let words: Vec<String> = arguments.iter().skip(1).map(|word| os_text::decode(word)).collect();
     let halves = scan::split(&words);
-    if let Some(parsed) = describe_request(halves.own, program, arguments, &surroundings) {
+    if let Some(parsed) = describe_request(halves.own, program, arguments, &context) {
         return Ok(parsed);
     }
     if let [only] = halves.own
         && matches!(only.as_str(), "-h" | "--help" | "help")
     {
-        let note = user_file::describe(&surroundings);
-        let text = help::of_program(program, &note, resolve::default_color(&surroundings));
-        return Ok(answer(HelpRequest::Help, text, arguments, surroundings));
+        let note = user_file::describe(&context);
+        let text = help::of_program(program, &note, resolve::default_color(&context));
+        return Ok(answer(HelpRequest::Help, text, arguments, context));
     }
     let (word, own) = match scan::find_command(halves.own) {
         Some((at, word)) => (word, [&halves.own[..at], &halves.own[at + 1..]].concat()),
@@ -130,11 +130,11 @@ pub fn parse(arguments: &[OsString], surroundings: ProcessContext) -> Result<Par
     let scanned = scan::scan(&definition, &own).map_err(|error| error.of(&mut definition))?;
     match scanned.request {
         Some(HelpRequest::Version) => {
-            return Ok(answer(HelpRequest::Version, version::text(program), arguments, surroundings));
+            return Ok(answer(HelpRequest::Version, version::text(program), arguments, context));
         }
         Some(HelpRequest::Help) => {
-            let text = help::of_command(word, program, resolve::default_color(&surroundings));
-            return Ok(answer(HelpRequest::Help, text, arguments, surroundings));
+            let text = help::of_command(word, program, resolve::default_color(&context));
+            return Ok(answer(HelpRequest::Help, text, arguments, context));
         }
         None => {}
     }
@@ -150,7 +150,7 @@ pub fn parse(arguments: &[OsString], surroundings: ProcessContext) -> Result<Par
         definition: &definition,
         matches,
     };
-    match resolve::resolve(typed, surroundings) {
+    match resolve::resolve(typed, context) {
         Ok(resolved) => Ok(ParsedCommandLine::Run(Box::new(resolved))),
         Err(error) => Err(error.of(&mut definition)),
     }
@@ -161,15 +161,15 @@ fn describe_request(
     own: &[String],
     program: &str,
     arguments: &[OsString],
-    surroundings: &ProcessContext,
+    context: &ProcessContext,
 ) -> Option<ParsedCommandLine> {
     let words: Vec<&str> = own.iter().map(String::as_str).collect();
     let (kind, text) = match words.as_slice() {
         ["version"] => (HelpRequest::Version, version::text(program)),
-        ["help", "version"] => return describe_request(&["version".to_owned()], program, arguments, surroundings),
+        ["help", "version"] => return describe_request(&["version".to_owned()], program, arguments, context),
         ["help", name] => {
             let word = CommandWord::find(name)?;
-            (HelpRequest::Help, help::of_command(word, program, resolve::default_color(surroundings)))
+            (HelpRequest::Help, help::of_command(word, program, resolve::default_color(context)))
         }
         _ => return None,
     };
@@ -177,12 +177,12 @@ fn describe_request(
     Some(ParsedCommandLine::Show(Box::new(HelpAnswer { text, kind, words, options: None })))
 }
 
-fn answer(kind: HelpRequest, text: String, arguments: &[OsString], surroundings: ProcessContext) -> ParsedCommandLine {
+fn answer(kind: HelpRequest, text: String, arguments: &[OsString], context: ProcessContext) -> ParsedCommandLine {
     let asks = |word: &&OsString| ["-h", "--help", "-V", "--version"].iter().any(|one| *one == word.as_os_str());
     let end = arguments.iter().position(|word| word == "--").unwrap_or(arguments.len());
     let rest: Vec<OsString> = arguments[..end].iter().filter(|word| !asks(word)).cloned().collect();
     // If the words still request help or version, possibly abbreviated, the options are not needed.
-    let options = match (rest.len() < arguments.len()).then(|| parse(&rest, surroundings)) {
+    let options = match (rest.len() < arguments.len()).then(|| parse(&rest, context)) {
         Some(Ok(ParsedCommandLine::Run(resolved))) => Some(resolved.options),
         _ => None,
     };

@@ -317,7 +317,7 @@ pub struct ServiceOptions {
     pub timeline: bool,
 }
 
-/// The program's surroundings at start, other than its arguments: variables, folder, terminal.
+/// What the program starts with, other than its arguments: variables, folder, terminal.
 #[derive(Debug, Clone, Default)]
 pub struct ProcessContext {
     pub variables: EnvVariables,

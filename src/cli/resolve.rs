@@ -48,13 +48,13 @@ pub struct TypedArguments<'a> {
     pub matches: ArgMatches,
 }
 
-pub fn resolve(typed: TypedArguments<'_>, surroundings: ProcessContext) -> Result<ResolvedOptions, UsageError> {
+pub fn resolve(typed: TypedArguments<'_>, context: ProcessContext) -> Result<ResolvedOptions, UsageError> {
     let mut notices = Vec::new();
-    let file = UserFile::read(&surroundings, &mut notices);
+    let file = UserFile::read(&context, &mut notices);
     let resolver = OptionsResolver {
         typed: &typed,
-        surroundings: &surroundings,
-        defaults: Defaults::new(&surroundings.variables, file, notices),
+        context: &context,
+        defaults: Defaults::new(&context.variables, file, notices),
     };
     let run = resolver.run_options()?;
     let verbosity = resolver.verbosity();
@@ -68,9 +68,7 @@ pub fn resolve(typed: TypedArguments<'_>, surroundings: ProcessContext) -> Resul
         },
         output: OutputOptions {
             verbosity,
-            colored: resolver
-                .choice("colored", &["yes", "no"])
-                .map_or_else(|| default_color(&surroundings), |c| c == "yes"),
+            colored: resolver.choice("colored", &["yes", "no"]).map_or_else(|| default_color(&context), |c| c == "yes"),
             stderr_color: resolver.choice("stderr_color", &COLORS).unwrap_or_else(|| "RED".to_owned()),
             report: match resolver.choice("report", &REPORTS).as_deref() {
                 Some("json") => ReportFormat::Json,
@@ -118,13 +116,13 @@ pub fn resolve(typed: TypedArguments<'_>, surroundings: ProcessContext) -> Resul
     let unknown = (!typed.unknown.is_empty()).then(|| unknown::error(&typed.unknown, typed.word, typed.definition));
     options.invocation.unknown_arguments = typed.unknown;
     options.invocation.positional = typed.positional;
-    options.process = surroundings;
+    options.process = context;
     Ok(ResolvedOptions { options, notices, unknown })
 }
 
 /// Whether to use colours if no option decides.
-pub fn default_color(surroundings: &ProcessContext) -> bool {
-    let text = |name| surroundings.variables.text(name).unwrap_or_default();
+pub fn default_color(context: &ProcessContext) -> bool {
+    let text = |name| context.variables.text(name).unwrap_or_default();
     if !text("NO_COLOR").is_empty() {
         return false;
     }
@@ -134,13 +132,13 @@ pub fn default_color(surroundings: &ProcessContext) -> bool {
     match text("TTY_COMPATIBLE").as_str() {
         "0" => false,
         "1" => true,
-        _ => text("TERM") != "dumb" && surroundings.stdout_is_terminal,
+        _ => text("TERM") != "dumb" && context.stdout_is_terminal,
     }
 }
 
 struct OptionsResolver<'a> {
     typed: &'a TypedArguments<'a>,
-    surroundings: &'a ProcessContext,
+    context: &'a ProcessContext,
     defaults: Defaults<'a>,
 }
 
@@ -286,7 +284,7 @@ impl OptionsResolver<'_> {
     }
 
     fn run_options(&self) -> Result<RunOptions, UsageError> {
-        let in_ci = is_ci(&self.surroundings.variables);
+        let in_ci = is_ci(&self.context.variables);
         let list_dependencies = !self.is_typed("no_list_dependencies") && self.flag("list_dependencies", in_ci);
         Ok(RunOptions {
             recreate: self.flag("recreate", false),
@@ -338,7 +336,7 @@ impl OptionsResolver<'_> {
 
     fn quickstart_root(&self) -> PathBuf {
         let path = self.path("quickstart_root", &PATH).unwrap_or_else(|| PathBuf::from("."));
-        absolute(&self.surroundings.current_dir, &os_text::decode(path.as_os_str()))
+        absolute(&self.context.current_dir, &os_text::decode(path.as_os_str()))
     }
 
     fn skip_missing_interpreters(&self) -> Result<SkipMissing, UsageError> {
@@ -357,7 +355,7 @@ impl OptionsResolver<'_> {
 
     fn install_package(&self) -> Result<Option<PathBuf>, UsageError> {
         let id = "install_pkg";
-        let here = &self.surroundings.current_dir;
+        let here = &self.context.current_dir;
         let Some(text) = self.typed(id) else {
             let path = self.default(id, &OPTIONAL_PATH).flatten();
             return Ok(path.map(|path| absolute(here, &os_text::decode(path.as_os_str()))));
@@ -392,7 +390,7 @@ impl OptionsResolver<'_> {
             // Python rejects any other seed, so a random one is used.
             return Ok(seed.map(|seed| u32::try_from(seed).unwrap_or_else(|_| random_seed())));
         }
-        let given = self.surroundings.variables.text("PYTHONHASHSEED").and_then(|text| text.trim().parse().ok());
+        let given = self.context.variables.text("PYTHONHASHSEED").and_then(|text| text.trim().parse().ok());
         Ok(Some(given.unwrap_or_else(random_seed)))
     }
 
@@ -473,7 +471,7 @@ impl OptionsResolver<'_> {
 
     fn lock_options(&self) -> LockOptions {
         let format = self.choice("graph_format", &GRAPH_FORMATS).or_else(|| self.choice("lock_format", &TABLE_FORMATS));
-        let path = |id| self.typed(id).map(|path| absolute(&self.surroundings.current_dir, path));
+        let path = |id| self.typed(id).map(|path| absolute(&self.context.current_dir, path));
         LockOptions {
             check: self.is_typed("lock_check"),
             upgrade: self.is_typed("lock_upgrade"),
@@ -536,7 +534,7 @@ impl OptionsResolver<'_> {
 
     fn settle_devenv(&self, options: &mut Options) {
         let path = self.path("devenv_path", &PATH).unwrap_or_else(|| PathBuf::from("venv"));
-        options.generate.devenv_path = absolute(&self.surroundings.current_dir, &os_text::decode(path.as_os_str()));
+        options.generate.devenv_path = absolute(&self.context.current_dir, &os_text::decode(path.as_os_str()));
         if options.selection.environments == EnvironmentChoice::Default {
             options.selection.environments = EnvironmentChoice::Named(vec!["py".to_owned()]);
         }

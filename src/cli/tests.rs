@@ -3,8 +3,8 @@
 use super::options::{ConfigFormat, EnvironmentChoice, Options, Parallelism, ProcessContext, SkipMissing, Verb};
 use super::{OptionNotice, ParsedCommandLine, ResolvedOptions, Severity, UsageError, parse};
 
-/// The surroundings of a quiet machine: no variable, no terminal, no user file.
-fn surroundings(variables: &[(&str, &str)]) -> ProcessContext {
+/// The context of a quiet machine: no variable, no terminal, no user file.
+fn context(variables: &[(&str, &str)]) -> ProcessContext {
     let mut all = vec![("TOX_USER_CONFIG_FILE", "/nonexistent/config.ini")];
     all.extend_from_slice(variables);
     ProcessContext {
@@ -14,13 +14,13 @@ fn surroundings(variables: &[(&str, &str)]) -> ProcessContext {
     }
 }
 
-fn parse_line(line: &str, surroundings: ProcessContext) -> Result<ParsedCommandLine, UsageError> {
+fn parse_line(line: &str, context: ProcessContext) -> Result<ParsedCommandLine, UsageError> {
     let words = std::iter::once("envo").chain(line.split_whitespace());
-    parse(&words.map(Into::into).collect::<Vec<_>>(), surroundings)
+    parse(&words.map(Into::into).collect::<Vec<_>>(), context)
 }
 
 fn resolved(line: &str, variables: &[(&str, &str)]) -> ResolvedOptions {
-    match parse_line(line, surroundings(variables)) {
+    match parse_line(line, context(variables)) {
         Ok(ParsedCommandLine::Run(resolved)) => *resolved,
         other => panic!("{line}: {other:?}"),
     }
@@ -37,7 +37,7 @@ fn options_with(line: &str, name: &str, value: &str) -> Options {
 }
 
 fn problem(line: &str) -> String {
-    let error = parse_line(line, surroundings(&[])).expect_err(line);
+    let error = parse_line(line, context(&[])).expect_err(line);
     format!("{}: error: {}", error.program, error.message)
 }
 
@@ -160,8 +160,8 @@ fn colours_follow_the_setting_of_highest_priority() {
     assert!(!resolved("run", &[("NO_COLOR", "1"), ("FORCE_COLOR", "1")]).options.output.colored);
     assert!(resolved("run", &[("NO_COLOR", "1"), ("TOX_COLORED", "yes")]).options.output.colored);
     let on_terminal = |variables: &[(&str, &str)]| {
-        let surroundings = ProcessContext { stdout_is_terminal: true, ..surroundings(variables) };
-        match parse_line("run", surroundings) {
+        let context = ProcessContext { stdout_is_terminal: true, ..context(variables) };
+        match parse_line("run", context) {
             Ok(ParsedCommandLine::Run(resolved)) => resolved.options.output.colored,
             other => panic!("{other:?}"),
         }
@@ -329,7 +329,7 @@ fn unknown_arguments_are_kept_for_later() {
 
 #[test]
 fn help_and_version_are_shown_instead_of_running() {
-    let shown = |line: &str| match parse_line(line, surroundings(&[])) {
+    let shown = |line: &str| match parse_line(line, context(&[])) {
         Ok(ParsedCommandLine::Show(answer)) => answer.text,
         other => panic!("{line}: {other:?}"),
     };
@@ -339,13 +339,13 @@ fn help_and_version_are_shown_instead_of_running() {
     assert!(shown("p -h").contains("--parallel"));
     assert!(shown("run --version").starts_with("envo "));
     assert!(!shown("-h").contains('\u{1b}'));
-    let colored = parse_line("run -h", surroundings(&[("FORCE_COLOR", "1")]));
+    let colored = parse_line("run -h", context(&[("FORCE_COLOR", "1")]));
     assert!(matches!(colored, Ok(ParsedCommandLine::Show(answer)) if answer.text.contains('\u{1b}')));
 }
 
 #[test]
 fn a_request_for_help_still_selects_the_project() {
-    let file = |line: &str| match parse_line(line, surroundings(&[])) {
+    let file = |line: &str| match parse_line(line, context(&[])) {
         Ok(ParsedCommandLine::Show(answer)) => answer.options.and_then(|options| options.project.config_file),
         other => panic!("{line}: {other:?}"),
     };
@@ -357,9 +357,9 @@ fn a_request_for_help_still_selects_the_project() {
 
 #[test]
 fn a_link_called_tox_answers_as_tox() {
-    let shown = parse(&["/usr/bin/tox".into(), "-h".into()], surroundings(&[]));
+    let shown = parse(&["/usr/bin/tox".into(), "-h".into()], context(&[]));
     assert!(matches!(shown, Ok(ParsedCommandLine::Show(answer)) if answer.text.starts_with("usage: tox ")));
-    let error = parse(&["tox".into(), "r".into(), "-e".into()], surroundings(&[])).expect_err("no value");
+    let error = parse(&["tox".into(), "r".into(), "-e".into()], context(&[])).expect_err("no value");
     assert_eq!(error.program, "tox run");
     assert!(error.to_string().starts_with("usage: tox run [options]"));
 }
@@ -371,9 +371,9 @@ fn arguments_that_are_not_utf8_do_not_panic() {
     let odd = std::ffi::OsString::from_vec(vec![b'-', 0xff, b'=']);
     for words in [vec![odd.clone()], vec!["-e".into(), odd.clone()], vec!["-r".into(), "--".into(), odd]] {
         let arguments: Vec<_> = std::iter::once("envo".into()).chain(words).collect();
-        drop(parse(&arguments, surroundings(&[])));
+        drop(parse(&arguments, context(&[])));
     }
-    assert!(parse(&[], surroundings(&[])).is_ok());
+    assert!(parse(&[], context(&[])).is_ok());
 }
 
 proptest::proptest! {
@@ -384,7 +384,7 @@ proptest::proptest! {
     ) {
         let arguments: Vec<_> = std::iter::once("envo".to_owned()).chain(words).map(Into::into).collect();
         let variables = [("TOX_PARALLEL", value.as_str()), ("TOXENV", &value), ("TOX_HASH_SEED", &value)];
-        match parse(&arguments, surroundings(&variables)) {
+        match parse(&arguments, context(&variables)) {
             Ok(ParsedCommandLine::Show(answer)) => proptest::prop_assert!(answer.text.ends_with('\n')),
             Ok(ParsedCommandLine::Run(resolved)) => proptest::prop_assert!(resolved.options.output.verbosity <= 5),
             Err(error) => proptest::prop_assert!(!error.message.is_empty() && error.program.starts_with("envo ")),
@@ -394,7 +394,7 @@ proptest::proptest! {
 
 #[test]
 fn help_and_version_may_be_words() {
-    let shown = |line: &str| match parse_line(line, surroundings(&[])) {
+    let shown = |line: &str| match parse_line(line, context(&[])) {
         Ok(ParsedCommandLine::Show(answer)) => answer.text,
         other => panic!("{other:?}"),
     };

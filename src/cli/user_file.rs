@@ -24,8 +24,8 @@ pub struct UserFile {
 
 impl UserFile {
     /// Reads the file if it exists. Errors in it are reported as warnings.
-    pub fn read(surroundings: &ProcessContext, notices: &mut Vec<OptionNotice>) -> Self {
-        let path = path(surroundings);
+    pub fn read(context: &ProcessContext, notices: &mut Vec<OptionNotice>) -> Self {
+        let path = path(context);
         let document = match bounded::read(&path) {
             Ok(bytes) => parse(&bytes, &os_text::decode(path.as_os_str())).map(Some),
             Err(error) => match error.kind() {
@@ -53,23 +53,23 @@ impl UserFile {
 }
 
 /// The line of the help about the file.
-pub fn describe(surroundings: &ProcessContext) -> String {
+pub fn describe(context: &ProcessContext) -> String {
     let mut notices = Vec::new();
-    let file = UserFile::read(surroundings, &mut notices);
+    let file = UserFile::read(context, &mut notices);
     let state = match (notices.is_empty(), file.path.exists()) {
         (false, _) => "failed to parse",
         (true, true) => "active",
         (true, false) => "missing",
     };
-    let changed = if surroundings.variables.get(VARIABLE).is_some() { "changed" } else { "change" };
+    let changed = if context.variables.get(VARIABLE).is_some() { "changed" } else { "change" };
     let path = python_repr(&os_text::decode(file.path.as_os_str()));
     format!("config file {path} {state} ({changed} via env var {VARIABLE})")
 }
 
-fn path(surroundings: &ProcessContext) -> PathBuf {
-    match surroundings.variables.get(VARIABLE) {
-        Some(path) => surroundings.current_dir.join(path),
-        None => configuration_folder(&surroundings.variables).join("config.ini"),
+fn path(context: &ProcessContext) -> PathBuf {
+    match context.variables.get(VARIABLE) {
+        Some(path) => context.current_dir.join(path),
+        None => configuration_folder(&context.variables).join("config.ini"),
     }
 }
 

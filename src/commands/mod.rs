@@ -241,8 +241,8 @@ mod tests {
     use crate::error::Location;
 
     fn options(stdout_is_terminal: bool) -> Options {
-        let surroundings = ProcessContext { stdout_is_terminal, ..ProcessContext::default() };
-        match parse(&["envo".into(), "--colored=no".into()], surroundings) {
+        let context = ProcessContext { stdout_is_terminal, ..ProcessContext::default() };
+        match parse(&["envo".into(), "--colored=no".into()], context) {
             Ok(ParsedCommandLine::Run(resolved)) => resolved.options,
             other => panic!("{other:?}"),
         }

@@ -110,7 +110,7 @@ pub(super) fn event_layout(options: &Options) -> EventLayout {
     EventLayout::new(options.output.verbosity, options.output.colored, &options.output.stderr_color)
 }
 
-/// The surroundings of a run.
+/// The context of a run.
 pub(super) fn open_run(
     options: &Options,
     plan: &Plan,

@@ -34,13 +34,13 @@ pub struct UvLockCommand {
 
 impl Uv {
     /// The call that locks `request`. `self.python` may be empty: then uv chooses the Python to build with.
-    pub fn lock(&self, request: &InstallRequest, wish: &UvLockRequest) -> Result<UvLockCommand, String> {
+    pub fn lock(&self, request: &InstallRequest, lock_request: &UvLockRequest) -> Result<UvLockCommand, String> {
         let translation = self.translate(request)?;
         let mut arguments = ["pip", "compile", "--quiet", "--no-header", "--generate-hashes", "--python-version"]
             .map(str::to_owned)
             .to_vec();
-        arguments.push(wish.python_version.clone());
-        match &wish.platform {
+        arguments.push(lock_request.python_version.clone());
+        match &lock_request.platform {
             Some(platform) => arguments.extend(["--python-platform".to_owned(), platform.clone()]),
             None => arguments.push("--universal".to_owned()),
         }
@@ -54,14 +54,16 @@ impl Uv {
         if translation.pre {
             arguments.extend(["--prerelease", "allow"].map(str::to_owned));
         }
-        for (option, wanted) in
-            [("--no-index", translation.no_index), ("--no-deps", translation.no_deps), ("--upgrade", wish.upgrade)]
-        {
+        for (option, wanted) in [
+            ("--no-index", translation.no_index),
+            ("--no-deps", translation.no_deps),
+            ("--upgrade", lock_request.upgrade),
+        ] {
             if wanted {
                 arguments.push(option.to_owned());
             }
         }
-        for name in &wish.upgrade_packages {
+        for name in &lock_request.upgrade_packages {
             arguments.extend(["--upgrade-package".to_owned(), name.clone()]);
         }
         let mut requirements = lines(&translation.requirements);
@@ -118,7 +120,11 @@ mod tests {
     use crate::model::requirements::RequirementText;
     use crate::model::{Command, Deferred};
 
-    fn command(settings: PipSettings, arguments: &[&str], wish: &UvLockRequest) -> Result<UvLockCommand, String> {
+    fn command(
+        settings: PipSettings,
+        arguments: &[&str],
+        lock_request: &UvLockRequest,
+    ) -> Result<UvLockCommand, String> {
         let installation = InstallSettings {
             command: Deferred::ready(Command::from_words(vec!["pip".to_owned()])),
             command_is_default: true,
@@ -131,7 +137,7 @@ mod tests {
         };
         let pip = Pip::new(&installation).map_err(|error| error.message)?;
         let uv = Uv { program: "uv".into(), python: "/py".into(), pip, settings, pre: false, role: UvRole::StandIn };
-        uv.lock(&InstallRequest::new("lock", arguments.iter().map(|&word| word.to_owned()).collect()), wish)
+        uv.lock(&InstallRequest::new("lock", arguments.iter().map(|&word| word.to_owned()).collect()), lock_request)
     }
 
     #[test]
@@ -146,14 +152,14 @@ mod tests {
             requirements: vec!["always.txt".to_owned()],
             ..PipSettings::default()
         };
-        let wish = UvLockRequest {
+        let lock_request = UvLockRequest {
             python_version: "3.11".to_owned(),
             upgrade_packages: vec!["attrs".to_owned()],
             ..UvLockRequest::default()
         };
         let arguments =
             ["a>=1", "-r", "r.txt", "-e", "./lib", "-c", "c.txt", "--pre", "--extra-index-url", "https://j"];
-        let command = command(settings, &arguments, &wish)?;
+        let command = command(settings, &arguments, &lock_request)?;
         assert_eq!(
             command.arguments.join(" "),
             "pip compile --quiet --no-header --generate-hashes --python-version 3.11 --universal --python /py \
@@ -168,7 +174,7 @@ mod tests {
 
     #[test]
     fn one_platform_is_locked_for_alone() -> Result<(), String> {
-        let wish = UvLockRequest {
+        let lock_request = UvLockRequest {
             python_version: "3.9".to_owned(),
             platform: Some("windows".to_owned()),
             upgrade: true,
@@ -180,7 +186,7 @@ mod tests {
                 ..PipSettings::default()
             },
             &["a"],
-            &wish,
+            &lock_request,
         )?;
         let words = command.arguments.join(" ");
         assert!(words.contains("--python-platform windows") && !words.contains("--universal"), "{words}");

@@ -61,18 +61,18 @@ pub fn requirements(settings: &Arc<Settings>, set: &Arc<ConfigSet>) -> Result<Ve
         return Ok(Vec::new());
     }
     let install = settings.options.run.interpreters.install_runtime || settings.boolean(set, "install_runtime")?;
-    let mut wishes: Vec<RuntimeRequirement> = Vec::new();
+    let mut requirements: Vec<RuntimeRequirement> = Vec::new();
     for entry in &entries {
         let key = settings.location_of(set, "runtime")?;
-        let wish = requirement(settings, set, entry, install).map_err(|error| settings.at_value(error, key))?;
+        let requirement = requirement(settings, set, entry, install).map_err(|error| settings.at_value(error, key))?;
         let place = settings.location_within(set, "runtime", entry);
-        if wishes.iter().any(|other| other.name == wish.name) {
-            let error = ConfigError::fail(format!("`runtime` of {} names `{}` twice", set.label(), wish.name));
+        if requirements.iter().any(|other| other.name == requirement.name) {
+            let error = ConfigError::fail(format!("`runtime` of {} names `{}` twice", set.label(), requirement.name));
             return Err(place.into_iter().fold(error, ConfigError::at));
         }
-        wishes.push(RuntimeRequirement { place: place.map(Box::new), ..wish });
+        requirements.push(RuntimeRequirement { place: place.map(Box::new), ..requirement });
     }
-    Ok(wishes)
+    Ok(requirements)
 }
 
 fn requirement(

@@ -175,6 +175,6 @@ mod tests {
         assert_eq!(glibc_refusal((2, 9), Some((2, 36))), None);
         let refusal = glibc_refusal((2, 38), Some((2, 36))).expect("it is older");
         assert_eq!(refusal.reason, "it needs glibc 2.38, but this machine has glibc 2.36");
-        assert!(glibc_refusal((2, 9), None).expect("there is none").reason.ends_with("this machine has no glibc"));
+        assert!(glibc_refusal((2, 9), None).expect("it is refused").reason.ends_with("this machine has no glibc"));
     }
 }

@@ -61,7 +61,7 @@ class Streams(object):
         self.buffer = b""
 
     def read_line(self):
-        """The next request; None when there is none left."""
+        """The next request, or None at the end of the input."""
         while b"\n" not in self.buffer:
             chunk = os.read(self.requests, 65536)
             if not chunk:

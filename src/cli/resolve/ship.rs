@@ -7,7 +7,7 @@ use crate::cli::options::ShipOptions;
 
 impl OptionsResolver<'_> {
     pub(super) fn ship_options(&self) -> Result<ShipOptions, UsageError> {
-        let path = |id| self.typed(id).map(|path| absolute(&self.surroundings.current_dir, path));
+        let path = |id| self.typed(id).map(|path| absolute(&self.context.current_dir, path));
         let number = |text: &str| {
             let shown = crate::python_text::python_repr(text);
             text.parse().map_err(|_| self.problem("rollback_number", &format!("invalid number of a release: {shown}")))

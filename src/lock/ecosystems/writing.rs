@@ -58,7 +58,8 @@ impl WrittenLockFiles {
 
 /// Those whose languages have something to write, with their positions.
 fn needed<'a>(lockables: &'a [LockableEnv], kept: &'a [bool]) -> impl Iterator<Item = (usize, &'a LockableEnv)> {
-    let has_languages = |lockable: &LockableEnv| lockable.environment.runtimes.iter().any(|wish| wish.name != DEFAULT);
+    let has_languages =
+        |lockable: &LockableEnv| lockable.environment.runtimes.iter().any(|runtime| runtime.name != DEFAULT);
     lockables.iter().enumerate().filter(move |(at, lockable)| has_languages(lockable) && !kept[*at])
 }
 

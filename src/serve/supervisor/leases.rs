@@ -294,7 +294,7 @@ impl Supervisor {
             force: ForcedJobs::default(),
             data: None,
             ttl: Duration::ZERO,
-            reports: MemberReports { timeline: ServiceTimeline::default(), told_failure: false, reported: None },
+            reports: MemberReports { timeline: ServiceTimeline::default(), failure_published: false, reported: None },
         };
         let at = match spare {
             Some(at) => {

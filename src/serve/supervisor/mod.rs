@@ -179,7 +179,7 @@ pub struct MemberTasks {
 /// What has been reported of a service or job.
 pub struct MemberReports {
     pub timeline: ServiceTimeline,
-    told_failure: bool,
+    failure_published: bool,
     /// The last reported state.
     reported: Option<ServiceEvent>,
 }
@@ -316,7 +316,7 @@ impl Supervisor {
                 Err(RecvTimeoutError::Timeout) => self.contain(FaultScope::Supervisor, |one| one.step(Happening::Tick)),
                 Err(RecvTimeoutError::Disconnected) => break,
             }
-            self.contain(FaultScope::Supervisor, Self::check_surroundings);
+            self.contain(FaultScope::Supervisor, Self::report_failures);
         }
         self.processes.forker.end();
         self.project.record.close();
@@ -507,8 +507,8 @@ impl Supervisor {
         self.step(Happening::Gone(at));
     }
 
-    /// Notifies those that wait for a new state.
-    fn check_surroundings(&mut self) {
+    /// Reports new failures, and replies to the requests whose condition is met.
+    fn report_failures(&mut self) {
         let mut failed: Vec<usize> = Vec::new();
         for at in 0..self.slots.len() {
             // The files of a failed service are still watched: the change that fixes it starts it again.
@@ -516,7 +516,8 @@ impl Supervisor {
                 self.slots[at].tasks.watching = None;
             }
             let has_failed = self.machine.failure(at).is_some();
-            if has_failed != std::mem::replace(&mut self.slots[at].reports.told_failure, has_failed) && has_failed {
+            if has_failed != std::mem::replace(&mut self.slots[at].reports.failure_published, has_failed) && has_failed
+            {
                 failed.push(at);
             }
         }

@@ -82,18 +82,18 @@ pub fn start(supervisor: &mut Supervisor, at: usize) -> Option<Happening> {
 
 fn plan(supervisor: &mut Supervisor, at: usize, service: &ServiceSettings) -> Result<StartPlan, String> {
     supervisor.slots[at].instance.url = None;
-    let mut surroundings = ServiceContext::of(supervisor, at)?;
-    fs_err::create_dir_all(&surroundings.cwd).map_err(|error| error.to_string())?;
+    let mut context = ServiceContext::of(supervisor, at)?;
+    fs_err::create_dir_all(&context.cwd).map_err(|error| error.to_string())?;
     if supervisor.slots[at].gets_sockets() {
         let names: Vec<&str> = service.address.ports.iter().map(|port| port.name.as_str()).collect();
-        surroundings.variables.set("LISTEN_FDS", names.len().to_string());
-        surroundings.variables.set("LISTEN_FDNAMES", names.join(":"));
+        context.variables.set("LISTEN_FDS", names.len().to_string());
+        context.variables.set("LISTEN_FDNAMES", names.join(":"));
     }
-    let argv = surroundings.command(&service.serve)?;
+    let argv = context.command(&service.serve)?;
     let (mut question, mut wanted) = (None, None);
     let url = service.address.url.as_ref();
-    let asked = surroundings.probe(&service.ready_text())?;
-    supervisor.slots[at].tasks.waiting = ProbeThread::new(&asked, &surroundings.fill(&service.ready_text())?);
+    let asked = context.probe(&service.ready_text())?;
+    supervisor.slots[at].tasks.waiting = ProbeThread::new(&asked, &context.fill(&service.ready_text())?);
     match asked {
         ReadinessCheck::Question(asked) => question = Some(asked),
         // Its url may contain fields from that line.
@@ -101,15 +101,15 @@ fn plan(supervisor: &mut Supervisor, at: usize, service: &ServiceSettings) -> Re
         ReadinessCheck::Process => {}
     }
     if wanted.is_none() {
-        supervisor.slots[at].instance.url = url.map(|url| surroundings.fill(url)).transpose()?;
+        supervisor.slots[at].instance.url = url.map(|url| context.fill(url)).transpose()?;
     }
     let mut words = argv.iter().map(|word| crate::os_text::encode(word));
     let task = ShimTask {
         program: words.next().unwrap_or_default(),
         arguments: words.collect(),
-        cwd: surroundings.cwd,
+        cwd: context.cwd,
         log: supervisor.log_of(at),
-        variables: surroundings.variables,
+        variables: context.variables,
         stop_signal: signal_number(&service.stopping.stop_signal).unwrap_or(libc::SIGTERM),
     };
     Ok(StartPlan { task, question, wanted })
@@ -214,9 +214,9 @@ fn alive_question(
     let service = supervisor.slots[at].prepared.definition.service.as_ref();
     let patience = service.and_then(|service| service.probes.probe_timeout).unwrap_or(ALIVE_PATIENCE);
     let Some(alive) = service.and_then(|service| service.probes.alive.clone()) else { return Ok(None) };
-    let mut surroundings = ServiceContext::of(supervisor, at)?;
-    let asked = surroundings.probe(&alive)?;
-    let waiting = ProbeThread::new(&asked, &surroundings.fill(&alive)?);
+    let mut context = ServiceContext::of(supervisor, at)?;
+    let asked = context.probe(&alive)?;
+    let waiting = ProbeThread::new(&asked, &context.fill(&alive)?);
     match asked {
         ReadinessCheck::Question(question) => Ok(Some((question, waiting, patience))),
         ReadinessCheck::Line(_) | ReadinessCheck::Process => Ok(None),
@@ -263,9 +263,9 @@ pub fn find_another_port(supervisor: &mut Supervisor, at: usize) -> bool {
     let slot = &supervisor.slots[at];
     let service = slot.prepared.definition.service.clone().filter(|_| slot.ports.reservation.is_taken());
     let Some(service) = service else { return false };
-    let begun = ServiceContext::of(supervisor, at).and_then(|mut surroundings| {
-        let url = service.address.url.as_ref().map(|url| surroundings.fill(url)).transpose()?;
-        let ReadinessCheck::Question(question) = surroundings.probe(&service.ready_text())? else { return Ok(false) };
+    let begun = ServiceContext::of(supervisor, at).and_then(|mut context| {
+        let url = service.address.url.as_ref().map(|url| context.fill(url)).transpose()?;
+        let ReadinessCheck::Question(question) = context.probe(&service.ready_text())? else { return Ok(false) };
         supervisor.slots[at].instance.url = url;
         let sender = supervisor.sender.clone();
         let (cancel, canceller) = CancellableWait::new().map_err(|error| error.to_string())?;

@@ -81,7 +81,7 @@ struct ExpansionLimits {
     result: Cell<usize>,
 }
 
-/// The value of an expression, before it is joined with its surroundings.
+/// The value of an expression, before it is joined with the text around it.
 enum ReplacedValue {
     Found(FoundReference),
     /// Written in the expression itself: the arguments from `start` on (up to `stop`), as joined text.
