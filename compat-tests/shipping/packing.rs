@@ -58,10 +58,17 @@ fn folders_umasks_and_time_zones_do_not_change_the_bytes() {
         project
             .run_program("/bin/sh", &["-c", &format!("umask {umask}; exec {envo} pack -o packed.tar.zst")])
             .succeeds();
-        (fs::read(project.path("packed.tar.zst")).expect("it was written"), project)
+        let other_formats = ["oci", "deb"].map(|format| {
+            let mail = "export DEBEMAIL=jane@example.org";
+            let pack = format!("umask {umask}; {mail}; exec {envo} pack --format {format} -o packed.{format}");
+            project.run_program("/bin/sh", &["-c", &pack]).succeeds();
+            fs::read(project.path(&format!("packed.{format}"))).expect("it was written")
+        });
+        (fs::read(project.path("packed.tar.zst")).expect("it was written"), other_formats, project)
     };
-    let (one, project) = pack("022", "UTC");
-    let (other, _) = pack("077", "Asia/Tokyo");
+    let (one, one_formats, project) = pack("022", "UTC");
+    let (other, other_formats, _) = pack("077", "Asia/Tokyo");
+    assert!(one_formats == other_formats);
     assert!(one == other, "the files differ: {} and {} bytes", one.len(), other.len());
     // Modules that are compiled in another order, and not all at once, are the same.
     let cache = project.path("cache").display().to_string();
@@ -194,6 +201,11 @@ fn keys_with_invalid_values_are_errors_with_their_lines() {
         ("pack_interpreter = none", "`pack_interpreter` is `none`, must be one of bundled, system"),
         ("pack_keep = 0", "`pack_keep` is `0`, must be a number of at least 1"),
         ("pack_sign = gpg:me", "`pack_sign` is `gpg:me`, must be `minisign:`"),
+        ("pack_base = alpine", "`pack_base` is `alpine`, must be none or debian:SUITE"),
+        ("pack_prefix = opt/web", "`pack_prefix` is `opt/web`, must be an absolute path"),
+        ("pack_user = Web User", "`pack_user` is `Web User`, must be at most 32"),
+        ("pack_units = service, timer", "`pack_units` names `timer`, must be of service, socket"),
+        ("pack_units = socket", "`pack_units` names a socket without its service"),
         ("pack_tests = nobody", "`pack_tests` names `nobody`, which is not an environment"),
     ] {
         let project = Project::new().ini(&format!("[tox]\nno_package = true\n[testenv:web]\n{key}\n"));
@@ -222,5 +234,46 @@ fn every_python_that_is_here_can_be_packed() {
         project.run(["install", "packed.tar.zst", "--root", "root"]).succeeds();
         let printed = output(&project.path("root/current/run"), Path::new("/"));
         assert!(printed.starts_with(&format!("{minor} ")) && printed.contains("/releases/1/env"), "{printed}");
+    }
+}
+
+#[test]
+fn a_full_disk_leaves_the_old_file() {
+    let project = locked().variable("DEBEMAIL", "jane@example.org").file("out/packed", "the old one");
+    let allowed = project.run_program("unshare", &["--user", "--map-root-user", "--mount", "true"]);
+    if !machine::has("unshare") || allowed.code != Some(0) {
+        machine::notice("packing onto a full disk was not tried: this machine has no user namespaces");
+        return;
+    }
+    let envo = env!("CARGO_BIN_EXE_envo");
+    for format in ["tar", "oci", "deb"] {
+        let script = format!(
+            "mount -t tmpfs -o size=4m tmpfs out && echo old > out/packed && \
+             {envo} pack --untested --format {format} -o out/packed; echo code $?; cat out/packed; ls -A out"
+        );
+        let unshare = ["--user", "--map-root-user", "--mount", "sh", "-c", &script];
+        let full = project.run_program("unshare", &unshare).succeeds();
+        full.says("code 1\nold\npacked\n").explains("cannot write").explains("No space left on device");
+    }
+}
+
+#[test]
+fn a_module_that_the_command_names_and_that_is_not_packed_is_an_error() {
+    let project = |command: &str| {
+        let settings = SETTINGS.replace("pack_tests = test\n", "pack_include = /other.py\n");
+        let project = locked_with(&settings.replace("pack_command = app", &format!("pack_command = {command}")));
+        project.file("other.py", "").file("shop/__init__.py", "").file("serve.py", "")
+    };
+    for (command, reason, remedy) in [
+        ("python -m shop", "starts the module `shop`, which is not in the release", "`pack_include = /shop/`"),
+        ("python3 -u -m shop.web --port 1", "starts the module `shop.web`", "`pack_include = /shop/`"),
+        ("python -m nowhere", "starts the module `nowhere`", "`package = wheel`"),
+        ("app shop:app", "starts the module `shop`", "`pack_include = /shop/`"),
+        ("python serve.py", "starts the script `serve.py`", "`pack_include = /serve.py`"),
+    ] {
+        project(command).run(["pack", "--untested"]).ends_with(1).explains(reason).explains(remedy);
+    }
+    for command in ["python -m app", "python -m other", "python -m http.server", "app localhost:http", "python -c 1"] {
+        project(command).run(["pack", "--untested"]).succeeds();
     }
 }

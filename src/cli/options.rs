@@ -267,11 +267,34 @@ pub struct LockOptions {
     pub output_file: Option<PathBuf>,
 }
 
+/// What `pack` writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PackFormat {
+    /// A relocatable archive, which `envo install` installs.
+    #[default]
+    Tar,
+    /// A container image.
+    Oci,
+    /// A Debian package.
+    Deb,
+}
+
+impl PackFormat {
+    /// The format with this name, one of [`crate::cli::arguments::PACK_FORMATS`].
+    pub fn named(name: &str) -> Self {
+        match name {
+            "oci" => Self::Oci,
+            "deb" => Self::Deb,
+            _ => Self::Tar,
+        }
+    }
+}
+
 /// Options of the verbs for packed files.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ShipOptions {
-    /// `--format` of `pack`: one of [`crate::cli::arguments::PACK_FORMATS`].
-    pub format: String,
+    /// `--format` of `pack`.
+    pub format: PackFormat,
     /// `-o` of `pack`, absolute.
     pub output_file: Option<PathBuf>,
     /// `--untested` of `pack`.

@@ -16,8 +16,8 @@ use crate::exit_code;
 use crate::plan::Plan;
 use crate::report::junit::timestamp;
 use crate::report::plain;
-use crate::ship::archive;
 use crate::ship::contents::ReleaseContents;
+use crate::ship::formats::FormatWriter;
 use crate::ship::settings::PackSettings;
 use crate::ship::signature;
 use crate::ship::verify::amount;
@@ -30,6 +30,7 @@ pub fn execute(options: &Options) -> Result<i32> {
     plan.ensure_only_run_environments()?;
     let name = chosen(options, &plan)?;
     let settings = PackSettings::read(&plan, &name)?;
+    let work_dir = plan.project()?.work_dir;
     let key = settings.sign.as_deref().map(signature::secret_key).transpose()?;
     report_warnings(&plan, options);
     let plan = Arc::new(plan);
@@ -45,13 +46,17 @@ pub fn execute(options: &Options) -> Result<i32> {
     let contents = contents?;
     let time = UNIX_EPOCH + Duration::from_secs(contents.source_date());
     let release = contents.release(options.ship.untested, &format!("{}Z", timestamp(time)))?;
-    let default_name = || options.process.current_dir.join(format!("{}.tar.zst", release.manifest.folder_name()));
-    let file = options.ship.output_file.clone().unwrap_or_else(default_name);
-    archive::create(&file, &release.manifest, &release.members)?;
+    let comment = format!("{} {}", release.manifest.name, release.manifest.version);
+    let writer = FormatWriter {
+        format: options.ship.format,
+        work_dir,
+        variables: &options.process.variables,
+        interrupt: &interrupt,
+    };
+    let file = writer.create(release, options.ship.output_file.as_deref(), &options.process.current_dir)?;
     let size = std::fs::metadata(&file)?.len();
     let mut text = format!("{} ({})\n", shown(&file, options), amount(size));
     if let Some(key) = key {
-        let comment = format!("{} {}", release.manifest.name, release.manifest.version);
         let signed = signature::sign(&file, &key, &comment)?;
         text.push_str(&format!("{}\n", shown(&signed, options)));
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use serde_json::json;
 
-use crate::cli::options::Options;
+use crate::cli::options::{Options, PackFormat};
 use crate::error::ConfigError;
 use crate::execute::interrupt::Interrupt;
 use crate::execute::process::{Spawn, finish_or_kill};
@@ -22,6 +22,8 @@ use crate::plan::Plan;
 use crate::runtime::cache;
 use crate::runtime::python::PythonDiscovery;
 use crate::ship::bytecode::Compiler;
+use crate::ship::facts::ReleaseFacts;
+use crate::ship::formats;
 use crate::ship::interpreter;
 use crate::ship::manifest::{ConsoleScript, Manifest, MemberKind, PythonPart, content_digest};
 use crate::ship::packages::{self, PackageSelection, PackedPackages};
@@ -29,21 +31,22 @@ use crate::ship::piece::{Measured, Origin, Part, Piece, measure};
 use crate::ship::project_files;
 use crate::ship::provenance::{self, Commit, PassedTests, Provenance};
 use crate::ship::refusal::Refusal;
-use crate::ship::scripts::{self, Launch};
+use crate::ship::scripts::Launch;
 use crate::ship::settings::PackSettings;
+use crate::ship::start::{self, StartCheck};
 use crate::ship::target;
 use crate::ship::tested::{self, TestedFiles};
 
 /// The time of members without a commit: the earliest that every archive format can express.
-const EARLIEST: u64 = 315_532_800;
+pub const EARLIEST: u64 = 315_532_800;
 const SOURCE_DATE: &str = "SOURCE_DATE_EPOCH";
-/// The script that starts a release.
-const RUN: &str = "run";
 
 /// A release that is ready to be written.
+#[derive(Debug)]
 pub struct PackedRelease {
     pub manifest: Manifest,
     pub members: Vec<Measured>,
+    pub facts: ReleaseFacts,
 }
 
 /// The contents of a release, and what is known of them.
@@ -60,6 +63,10 @@ pub struct ReleaseContents {
     commit: Option<Commit>,
     source_date: u64,
     members: Vec<Measured>,
+    /// The folder on the target machine, for formats that are not relocatable.
+    prefix: String,
+    /// The words of the command.
+    words: Vec<String>,
 }
 
 impl ReleaseContents {
@@ -86,7 +93,17 @@ impl ReleaseContents {
         let lock = locked(&project, name)?;
         let commit = commit(&project, options, interrupt);
         let source_date = source_date(options, commit.as_ref())?;
-        let (packages, identity) = packages(&environment, &project, &interpreter, &lock.2)?;
+        let format = options.ship.format;
+        let own = own_name(&environment, &project, &interpreter, &lock.2);
+        let name = own.clone().or_else(|| project_name(&project)).unwrap_or_else(|| canonical_name(&environment.name));
+        formats::check(format, &name, settings)?;
+        let prefix = settings.prefix.clone().unwrap_or_else(|| format!("/opt/{name}"));
+        let launch = match format {
+            PackFormat::Tar => Launch::Relative,
+            PackFormat::Oci | PackFormat::Deb => Launch::Absolute(format!("{prefix}/{}/bin/python", packages::FOLDER)),
+        };
+        let packages = packages(&environment, &interpreter, &lock.2, (own.as_deref(), &launch))?;
+        let version = own.as_deref().and_then(|own| packages.version_of(own)).unwrap_or("0").to_owned();
         let mut pieces = packages.pieces.clone();
         pieces.extend(project_files::pieces(&project.root, &project.work_dir, &settings.include)?);
         let python_path = if settings.is_bundled {
@@ -97,8 +114,10 @@ impl ReleaseContents {
             interpreter.system_executable.display().to_string()
         };
         pieces.extend(environment_pieces(&interpreter, &python_path));
-        if !settings.command.is_empty() {
-            pieces.push(run_script(&environment, settings)?);
+        let words = start::words(&environment, settings)?;
+        // An image may have no shell.
+        if !words.is_empty() && format != PackFormat::Oci {
+            pieces.push(start::script(&words, settings));
         }
         let pieces = project_files::without_excluded(pieces, &settings.exclude)?;
         let cache = cache::folder(&options.process.variables).unwrap_or_else(|| project.work_dir.join(".envo"));
@@ -110,6 +129,8 @@ impl ReleaseContents {
         if let Some(refusal) = PackageSelection::altered(&packages, &digests, &interpreter.layout.purelib) {
             return Err(refusal.into());
         }
+        StartCheck { root: &project.root, interpreter: &interpreter, members: &members, settings, format }
+            .check(&words)?;
         let settings = settings.clone();
         Ok(Self {
             environment,
@@ -118,11 +139,13 @@ impl ReleaseContents {
             interpreter,
             python_path,
             packages,
-            identity,
+            identity: (name, version),
             lock,
             commit,
             source_date,
             members,
+            prefix,
+            words,
         })
     }
 
@@ -152,6 +175,17 @@ impl ReleaseContents {
         all.extend(self.members);
         all.sort_by(|one, other| one.member.path.cmp(&other.member.path));
         let members = all.iter().map(|one| one.member.clone()).collect();
+        let metadata = self.packages.metadata_of(&self.identity.0);
+        let facts = ReleaseFacts {
+            start_words: start::absolute(&self.words, &all, &self.prefix),
+            prefix: self.prefix.clone(),
+            service: self.environment.service.clone(),
+            settings: self.settings.clone(),
+            created: timestamp.to_owned(),
+            commit: self.commit.clone(),
+            metadata,
+            licences: self.packages.licences(&self.identity.0),
+        };
         let is_packed = |script: &ConsoleScript| {
             let path = format!("{}/bin/{}", packages::FOLDER, script.name);
             all.iter().any(|one| one.member.path == path)
@@ -164,7 +198,7 @@ impl ReleaseContents {
             content,
             source_date: self.source_date,
             keep: self.settings.keep,
-            start: self.settings.command,
+            start: self.words,
             python: PythonPart { version: dotted(&self.interpreter), path: self.python_path },
             target: target::of(&all),
             scripts: self.packages.scripts().into_iter().filter(is_packed).collect(),
@@ -172,7 +206,7 @@ impl ReleaseContents {
         };
         // What would be refused later is refused now.
         let manifest = Manifest::parse(&manifest.json())?;
-        Ok(PackedRelease { manifest, members: all })
+        Ok(PackedRelease { manifest, members: all, facts })
     }
 
     /// The tests that have passed on exactly these files.
@@ -243,32 +277,39 @@ fn locked(project: &ProjectSettings, name: &str) -> Result<(String, String, Lock
     Ok((shown_path(project, &lock_path(project, name)), entry.lock.clone(), document))
 }
 
-/// The packages, and the name and version of the release.
-fn packages(
+/// The normalised name of the project, if its package is in the environment.
+fn own_name(
     environment: &Environment,
     project: &ProjectSettings,
     interpreter: &Interpreter,
     lock: &LockDocument,
-) -> Result<(PackedPackages, (String, String)), Refusal> {
-    let locked: BTreeSet<String> = lock.packages.iter().map(|package| package.name.clone()).collect();
+) -> Option<String> {
+    environment.package.packaging.as_ref()?;
     let site = environment.folders.env_dir.join(&interpreter.layout.purelib);
-    let name = crate::lock::project_name(project).map(|name| canonical_name(&name));
-    let is_own = |one: &packages::Distribution| !locked.contains(&one.name) && one.is_local;
-    let own =
-        environment.package.packaging.as_ref().and_then(|_| {
-            name.clone().or_else(|| packages::installed(&site).into_iter().find(is_own).map(|one| one.name))
-        });
+    let is_own =
+        |one: &packages::Distribution| one.is_local && !lock.packages.iter().any(|other| other.name == one.name);
+    project_name(project).or_else(|| packages::installed(&site).into_iter().find(is_own).map(|one| one.name))
+}
+
+fn project_name(project: &ProjectSettings) -> Option<String> {
+    crate::lock::project_name(project).map(|name| canonical_name(&name))
+}
+
+fn packages(
+    environment: &Environment,
+    interpreter: &Interpreter,
+    lock: &LockDocument,
+    (project, launch): (Option<&str>, &Launch),
+) -> Result<PackedPackages, Refusal> {
+    let locked: BTreeSet<String> = lock.packages.iter().map(|package| package.name.clone()).collect();
     let selection = PackageSelection {
         env_dir: &environment.folders.env_dir,
         libraries: &interpreter.layout.purelib,
         locked: &locked,
-        project: own.as_deref(),
-        launch: &Launch::Relative,
+        project,
+        launch,
     };
-    let packed = selection.pieces()?;
-    let version = own.as_deref().and_then(|own| packed.version_of(own)).unwrap_or("0").to_owned();
-    let name = own.or(name).unwrap_or_else(|| canonical_name(&environment.name));
-    Ok((packed, (name, version)))
+    selection.pieces()
 }
 
 /// What makes the packages an environment of the interpreter: without `home`, the interpreter is found through the link.
@@ -286,24 +327,6 @@ fn environment_pieces(interpreter: &Interpreter, python_path: &str) -> Vec<Piece
     };
     let configuration = Piece::new("env/pyvenv.cfg", Origin::Bytes(text.into_bytes()), Part::Interpreter);
     names.into_iter().map(link).chain([configuration]).collect()
-}
-
-fn run_script(environment: &Environment, settings: &PackSettings) -> Result<Piece, Refusal> {
-    let bin = environment.folders.env_dir.join("bin");
-    let mut words = settings.command.clone();
-    if let Some(first) = words.first_mut()
-        && let Ok(name) = Path::new(first.as_str()).strip_prefix(&bin)
-    {
-        *first = name.display().to_string();
-    }
-    let folder = environment.folders.env_dir.display().to_string();
-    if let Some(word) = words.iter().find(|word| word.contains(&folder)) {
-        let reason = format!("`pack_command` contains `{word}`, a path that only this machine has");
-        return Err(Refusal::new(reason).help("name programs of the environment without their folder"));
-    }
-    let folder = if settings.include.is_empty() { "." } else { project_files::FOLDER };
-    let text = scripts::start_script(&words, folder);
-    Ok(Piece::new(RUN, Origin::Bytes(text.into_bytes()), Part::Application).executable(true))
 }
 
 /// Folders of this machine that no text of a release may name.
@@ -342,10 +365,11 @@ fn commit(project: &ProjectSettings, options: &Options, interrupt: &Interrupt) -
             finish_or_kill(Spawn::new("git", words, options.process.variables.clone()), interrupt).ok()?;
         (code == 0).then(|| String::from_utf8_lossy(&out).trim().to_owned())
     };
-    let said = ask(&["log", "-1", "--format=%H %ct"])?;
-    let (id, time) = said.split_once(' ')?;
+    let said = ask(&["log", "-1", "--format=%H %ct %an <%ae>"])?;
+    let (id, rest) = said.split_once(' ')?;
+    let (time, author) = rest.split_once(' ')?;
     let is_modified = !ask(&["status", "--porcelain", "--untracked-files=no"])?.is_empty();
-    Some(Commit { id: id.to_owned(), time: time.parse().ok()?, is_modified })
+    Some(Commit { id: id.to_owned(), author: author.to_owned(), time: time.parse().ok()?, is_modified })
 }
 
 /// <https://reproducible-builds.org/specs/source-date-epoch/>

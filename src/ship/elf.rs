@@ -1,10 +1,11 @@
 //! Reads what a compiled file needs of the machine it runs on, and makes one find its libraries relative to itself.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use object::Endianness;
+use object::build::elf::Builder;
 use object::elf::{self, FileHeader64};
-use object::read::elf::{Dyn as _, FileHeader};
+use object::read::elf::{Dyn as _, FileHeader, ProgramHeader as _};
 use object_rewrite::Rewriter;
 
 type Header = FileHeader64<Endianness>;
@@ -86,6 +87,15 @@ pub fn read(data: &[u8]) -> Option<ElfFacts> {
     Some(facts)
 }
 
+/// The loader that starts a program.
+pub fn loader(program: &[u8]) -> Option<String> {
+    let header = Header::parse(program).ok()?;
+    let endian = header.endian().ok()?;
+    let segments = header.program_headers(endian, program).ok()?;
+    let path = segments.iter().find_map(|segment| segment.interpreter(endian, program).ok().flatten())?;
+    Some(String::from_utf8_lossy(path).into_owned())
+}
+
 /// Names as in `uname -m`.
 fn machine(number: u16) -> Option<&'static str> {
     Some(match number {
@@ -98,27 +108,35 @@ fn machine(number: u16) -> Option<&'static str> {
     })
 }
 
-/// The same file without debugging information, which searches `search` for libraries first and nothing else.
+/// The same file without symbols for linkers and debuggers, which searches `search` for libraries first and nothing else.
 pub fn relocatable(data: &[u8], search: &str) -> Result<Vec<u8>, String> {
+    let stripped = stripped(data).map_err(|error| error.to_string())?;
     let described = |error: object_rewrite::Error| error.to_string();
-    let mut rewriter = Rewriter::read(data).map_err(described)?;
+    let mut rewriter = Rewriter::read(stripped.as_slice()).map_err(described)?;
     rewriter.elf_delete_runpath().map_err(described)?;
     rewriter.elf_set_runpath(search.as_bytes().to_vec()).map_err(described)?;
-    rewriter.delete_sections(&debug_sections(data));
     let mut written = Vec::with_capacity(data.len());
     rewriter.write(&mut written).map_err(described)?;
     Ok(written)
 }
 
-fn debug_sections(data: &[u8]) -> HashSet<Vec<u8>> {
-    let names = || -> object::Result<HashSet<Vec<u8>>> {
-        let header = Header::parse(data)?;
-        let endian = header.endian()?;
-        let sections = header.sections(endian, data)?;
-        let name = |section| sections.section_name(endian, section).ok();
-        Ok(sections.iter().filter_map(name).filter(|name| name.starts_with(b".debug_")).map(<[u8]>::to_vec).collect())
-    };
-    names().unwrap_or_default()
+/// The file without the sections that nothing reads when it runs.
+fn stripped(data: &[u8]) -> Result<Vec<u8>, object::build::Error> {
+    let mut builder = Builder::read(data)?;
+    for section in &mut builder.sections {
+        section.delete = is_surplus(&section.name);
+    }
+    for symbol in &mut builder.symbols {
+        symbol.delete = true;
+    }
+    builder.delete_orphans();
+    let mut written = Vec::with_capacity(data.len());
+    builder.write(&mut written)?;
+    Ok(written)
+}
+
+fn is_surplus(section: &[u8]) -> bool {
+    section.starts_with(b".debug_") || [b".symtab".as_slice(), b".strtab", b".comment"].contains(&section)
 }
 
 #[cfg(test)]

@@ -42,6 +42,10 @@ const PACKAGES: [(&str, &str); 8] = [
     ("libffi.so.8", "libffi8"),
 ];
 
+pub fn parts_of_glibc() -> &'static [&'static str] {
+    &OF_GLIBC
+}
+
 pub fn is_of_glibc(name: &str) -> bool {
     OF_GLIBC.contains(&name) || name.starts_with("ld-linux")
 }
@@ -100,7 +104,8 @@ impl Host {
     }
 }
 
-fn glibc_refusal(wanted: (u32, u32), found: Option<(u32, u32)>) -> Option<Refusal> {
+/// Why a glibc that must be at least `wanted` is not enough.
+pub fn glibc_refusal(wanted: (u32, u32), found: Option<(u32, u32)>) -> Option<Refusal> {
     let dotted = |(major, minor): (u32, u32)| format!("{major}.{minor}");
     let here = match found {
         Some(found) if found >= wanted => return None,
@@ -111,9 +116,14 @@ fn glibc_refusal(wanted: (u32, u32), found: Option<(u32, u32)>) -> Option<Refusa
     Some(Refusal::new(format!("it needs glibc {}, but {here}", dotted(wanted))).help(help))
 }
 
+/// The package of Debian that contains a library.
+pub fn debian_package(library: &str) -> Option<&'static str> {
+    PACKAGES.iter().find(|(name, _)| *name == library).map(|(_, package)| *package)
+}
+
 fn remedy(library: &str) -> String {
-    match PACKAGES.iter().find(|(name, _)| *name == library) {
-        Some((_, package)) => format!("install the package that contains it; on Debian: apt install {package}"),
+    match debian_package(library) {
+        Some(package) => format!("install the package that contains it; on Debian: apt install {package}"),
         None => "install the package that contains it".to_owned(),
     }
 }

@@ -101,7 +101,8 @@ fn relocated((path, file, search): &(String, PathBuf, String)) -> Result<Piece, 
     let content = fs::read(file).map_err(|error| unreadable(file, &error))?;
     let content = elf::relocatable(&content, search)
         .map_err(|reason| Refusal::new(format!("{} cannot be made relocatable: {reason}", file.display())))?;
-    Ok(Piece::new(path.clone(), Origin::Bytes(content), Part::Interpreter).executable(true))
+    Ok(Piece::new(path.clone(), Origin::Bytes(content), Part::Interpreter)
+        .executable(path.starts_with(&format!("{FOLDER}/bin/"))))
 }
 
 /// The libraries that the files are linked with, other than glibc, and the libraries of these.

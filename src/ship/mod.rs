@@ -1,10 +1,19 @@
 //! Packs tested environments into files that run on other machines, checks such files, and installs them as releases.
 
-pub mod archive;
+mod archive;
 pub mod bytecode;
 pub mod contents;
+pub mod deb;
+mod deb_control;
+mod deb_files;
 mod elf;
+mod facts;
+pub mod formats;
+mod gzip;
 mod host;
+pub mod image;
+pub mod image_base;
+mod image_config;
 pub mod interpreter;
 pub mod manifest;
 pub mod packages;
@@ -18,6 +27,9 @@ pub mod releases;
 pub mod scripts;
 pub mod settings;
 pub mod signature;
+pub mod start;
+mod systemd;
+mod tar_member;
 pub mod target;
 pub mod test_recorder;
 pub mod tested;

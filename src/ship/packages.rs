@@ -103,6 +103,23 @@ impl PackedPackages {
         scripts
     }
 
+    /// The packages with their versions, this one first, and what their licences are called.
+    pub fn licences(&self, first: &str) -> Vec<(String, String)> {
+        let named = |one: &Distribution| {
+            let licence = one.licence.as_ref().map_or_else(|| "not stated".to_owned(), Licence::shown);
+            (format!("{} {}", one.name, one.version), licence)
+        };
+        let (mut own, others): (Vec<_>, Vec<_>) = self.distributions.iter().partition(|one| one.name == first);
+        own.extend(others);
+        own.into_iter().map(named).collect()
+    }
+
+    /// The `METADATA` of a package; empty if it is not packed.
+    pub fn metadata_of(&self, name: &str) -> String {
+        let found = self.distributions.iter().find(|one| one.name == name);
+        found.and_then(|one| fs::read_to_string(one.site.join(&one.info).join("METADATA")).ok()).unwrap_or_default()
+    }
+
     /// The project's version.
     pub fn version_of(&self, project: &str) -> Option<&str> {
         self.distributions.iter().find(|one| one.name == project).map(|one| one.version.as_str())

@@ -11,6 +11,8 @@ pub const SBOM: &str = ".envo/sbom.cdx.json";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Commit {
     pub id: String,
+    /// `Jane Doe <jane@example.org>`.
+    pub author: String,
     /// The commit's time, in seconds since 1970.
     pub time: u64,
     /// Whether tracked files differ from it.
@@ -67,7 +69,7 @@ mod tests {
 
     #[test]
     fn a_version_names_the_commit_and_the_content() {
-        let commit = Commit { id: "0123456789".to_owned(), time: 7, is_modified: false };
+        let commit = Commit { id: "0123456789".to_owned(), author: String::new(), time: 7, is_modified: false };
         assert_eq!(version("1.2.3", Some(&commit), "89abcdef0123"), "1.2.3+g0123456.89abcdef");
         assert_eq!(version("1.2.3+local", None, "89abcdef0123"), "1.2.3+local.89abcdef");
     }

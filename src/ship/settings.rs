@@ -6,6 +6,18 @@ use crate::error::ConfigError;
 use crate::plan::Plan;
 use crate::settings::value::SettingValue;
 
+/// What an image is based on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ImageBase {
+    /// The glibc of this machine, and the other libraries that the release needs.
+    None,
+    /// Packages of this release of Debian.
+    Debian(String),
+}
+
+/// The longest folder of a release whose interpreter every kernel starts a script with.
+const LONGEST_PREFIX: usize = 127 - "#!/env/bin/python\n".len();
+
 /// The values of an environment's `pack_` keys.
 #[derive(Debug, Clone)]
 pub struct PackSettings {
@@ -17,6 +29,18 @@ pub struct PackSettings {
     pub keep: usize,
     /// The secret key.
     pub sign: Option<PathBuf>,
+    pub base: ImageBase,
+    /// The folder of the release on the target machine, for formats that are not relocatable.
+    pub prefix: Option<String>,
+    pub user: Option<String>,
+    pub units: PackedUnits,
+}
+
+/// The systemd units of a package.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PackedUnits {
+    pub service: bool,
+    pub socket: bool,
 }
 
 impl PackSettings {
@@ -63,7 +87,88 @@ impl PackSettings {
         if let Some(unknown) = tests.iter().find(|test| !known.contains(test) && **test != name) {
             return Err(invalid("pack_tests", format!("`pack_tests` names `{unknown}`, which is not an environment")));
         }
+        let written = |key: &str| {
+            Ok::<_, ConfigError>(Some(settings.text(&set, key)?.trim().to_owned()).filter(|text| !text.is_empty()))
+        };
+        let base = settings.text(&set, "pack_base")?;
+        let base = base_of(base.trim()).ok_or_else(|| {
+            let message = format!("`pack_base` is `{}`, must be none or debian:SUITE", base.trim());
+            invalid("pack_base", message)
+        })?;
+        let prefix = written("pack_prefix")?;
+        if let Some(prefix) = prefix.as_ref().filter(|prefix| !is_prefix(prefix)) {
+            let message = format!(
+                "`pack_prefix` is `{prefix}`, must be an absolute path of at most {LONGEST_PREFIX} letters, digits, \
+                 and -._+/ that is not the root"
+            );
+            return Err(invalid("pack_prefix", message));
+        }
+        let user = written("pack_user")?;
+        if let Some(user) = user.as_ref().filter(|user| !is_user(user)) {
+            let message = format!(
+                "`pack_user` is `{user}`, must be at most 32 lower-case letters, digits, - and _, beginning with a letter or _"
+            );
+            return Err(invalid("pack_user", message));
+        }
+        let units = settings.list(&set, "pack_units")?;
+        if let Some(unknown) = units.iter().find(|unit| !["service", "socket"].contains(&unit.as_str())) {
+            return Err(invalid("pack_units", format!("`pack_units` names `{unknown}`, must be of service, socket")));
+        }
+        let has = |unit: &str| units.iter().any(|one| one == unit);
+        let units = PackedUnits { service: has("service"), socket: has("socket") };
+        if units.socket && !units.service {
+            return Err(invalid("pack_units", "`pack_units` names a socket without its service".to_owned()));
+        }
         let (include, exclude) = (settings.list(&set, "pack_include")?, settings.list(&set, "pack_exclude")?);
-        Ok(Self { command, tests, is_bundled, include, exclude, keep, sign })
+        Ok(Self { command, tests, is_bundled, include, exclude, keep, sign, base, prefix, user, units })
+    }
+}
+
+fn base_of(text: &str) -> Option<ImageBase> {
+    if text == "none" {
+        return Some(ImageBase::None);
+    }
+    let is_word = |text: &&str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-');
+    text.strip_prefix("debian:").filter(is_word).map(|suite| ImageBase::Debian(suite.to_owned()))
+}
+
+/// Whether the path can be in the first line of a script and in a systemd unit.
+pub fn is_prefix(path: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._+".contains(&byte);
+    let is_part = |part: &str| !matches!(part, "" | "." | "..") && part.bytes().all(is_plain);
+    path.len() <= LONGEST_PREFIX && path.strip_prefix('/').is_some_and(|path| path.split('/').all(is_part))
+}
+
+/// <https://systemd.io/USER_NAMES/>
+fn is_user(name: &str) -> bool {
+    let is_letter = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
+    let mut bytes = name.bytes();
+    name.len() <= 32
+        && bytes.next().is_some_and(is_letter)
+        && bytes.all(|byte| is_letter(byte) || byte.is_ascii_digit() || byte == b'-')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_users_and_bases_that_a_target_refuses_are_refused() {
+        for path in ["/opt/web", "/srv/a-1.2/x_"] {
+            assert!(is_prefix(path), "{path}");
+        }
+        for path in
+            ["", "/", "opt", "/opt/", "/opt//x", "/opt/../x", "/opt/a b", "/opt/%x", &format!("/{}", "x".repeat(120))]
+        {
+            assert!(!is_prefix(path), "{path}");
+        }
+        assert!(is_user("www-data") && is_user("_x1"));
+        for name in ["", "1x", "Web", "a b", "-x", &"x".repeat(33)] {
+            assert!(!is_user(name), "{name}");
+        }
+        assert_eq!(base_of("debian:bookworm"), Some(ImageBase::Debian("bookworm".to_owned())));
+        for base in ["", "debian", "debian:", "debian:-x;y", "alpine:3"] {
+            assert_eq!(base_of(base), None, "{base}");
+        }
     }
 }

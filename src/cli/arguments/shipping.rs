@@ -7,16 +7,16 @@ use super::locks::TABLE_FORMATS;
 use super::shapes::{choice, flag, under, value};
 
 /// The output formats of `pack`, the default first.
-pub const PACK_FORMATS: [&str; 1] = ["tar"];
+pub const PACK_FORMATS: [&str; 3] = ["tar", "oci", "deb"];
 
 pub(super) fn arguments(verb: Verb) -> Vec<Arg> {
     let mut result = Vec::new();
     let (file, number) = ("a file that `pack` wrote", "number of the release [default: the one before the current]");
     match verb {
         Verb::Pack => {
-            let help = "set the format of the file: tar [default: tar]";
+            let help = "set the format of the file: tar, oci or deb [default: tar]";
             result.push(choice("pack_format", PACK_FORMATS, help).long("format").value_name("FORMAT"));
-            let help = "write to this file [default: NAME-VERSION.tar.zst]";
+            let help = "write to this file [default: named after the project and its version]";
             result.push(value("pack_file", "FILE", help).short('o').long("output-file"));
             let help = "pack even if tests in pack_tests have not passed on these files, and record that in it";
             result.push(flag("pack_untested", help).long("untested"));

@@ -3,7 +3,7 @@
 use super::{OptionsResolver, absolute};
 use crate::cli::UsageError;
 use crate::cli::arguments::{PACK_FORMATS, TABLE_FORMATS};
-use crate::cli::options::ShipOptions;
+use crate::cli::options::{PackFormat, ShipOptions};
 
 impl OptionsResolver<'_> {
     pub(super) fn ship_options(&self) -> Result<ShipOptions, UsageError> {
@@ -13,7 +13,7 @@ impl OptionsResolver<'_> {
             text.parse().map_err(|_| self.problem("rollback_number", &format!("invalid number of a release: {shown}")))
         };
         Ok(ShipOptions {
-            format: self.choice("pack_format", &PACK_FORMATS).unwrap_or_else(|| PACK_FORMATS[0].to_owned()),
+            format: self.choice("pack_format", &PACK_FORMATS).map(|name| PackFormat::named(&name)).unwrap_or_default(),
             output_file: path("pack_file"),
             untested: self.is_typed("pack_untested"),
             file: path("ship_file").unwrap_or_default(),

@@ -95,6 +95,14 @@ impl Licence {
         found.map(|(name, _)| (*name).to_owned()).next()
     }
 
+    /// The licence in a text.
+    pub fn shown(&self) -> String {
+        match self {
+            Self::Expression(expression) => expression.clone(),
+            Self::Named(names) => names.join(", "),
+        }
+    }
+
     /// The licence in CycloneDX's format.
     pub fn json(&self) -> Value {
         match self {

@@ -26,6 +26,20 @@ pub(super) const KEYS: &[SettingKey] = &[
         Nothing,
         "paths in the release that are left out, in the syntax of .gitignore",
     ),
+    key(
+        "pack_base",
+        ValueKind::Text,
+        Text("none"),
+        "what an image is based on: none for the glibc of this machine and nothing else, or debian:SUITE",
+    ),
+    key(
+        "pack_prefix",
+        ValueKind::Text,
+        Nothing,
+        "the folder of the release in an image and a .deb [default: /opt/NAME]",
+    ),
+    key("pack_user", ValueKind::Text, Nothing, "the user that the release runs as in an image and a systemd unit"),
+    key("pack_units", ValueKind::List, Text("service"), "the systemd units of a .deb: service, socket; empty for none"),
     key("pack_keep", ValueKind::Plain, Text("5"), "the number of releases that an installation keeps"),
     key(
         "pack_sign",
