@@ -55,7 +55,7 @@ pub struct HelpAnswer {
 pub struct ResolvedOptions {
     pub options: Options,
     pub notices: Vec<OptionNotice>,
-    /// The error about [`Options::unknown_arguments`], if there are any.
+    /// The error about [`unknown_arguments`](options::Invocation::unknown_arguments), if there are any.
     pub unknown: Option<ConfigError>,
 }
 

@@ -70,7 +70,7 @@ pub fn sdist_describer(package_environment: &str) -> String {
     format!("{package_environment}_sdist_meta")
 }
 
-/// How a run environment gets the project: `None` in [`Environment::packaging`] if it does not.
+/// How a run environment gets the project: `None` in [`PackageRole::packaging`] if it does not.
 #[derive(Debug, Clone)]
 pub struct Packaging {
     pub kind: PackageKind,

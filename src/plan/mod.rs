@@ -227,7 +227,7 @@ impl Plan {
     }
 
     /// An environment as a value, for building and running it. Packaging environments have to be asked for by the name
-    /// that [`Environment::packaging`] gives.
+    /// that [`packaging`](crate::model::environment::PackageRole::packaging) gives.
     pub fn environment(&self, name: &str) -> Result<Environment, ConfigError> {
         let kind = self.defined.iter().find(|entry| entry.name == name).map(|entry| entry.kind);
         let kind = kind.unwrap_or_else(|| self.kind_of_packager(name));
