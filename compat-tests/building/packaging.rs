@@ -227,6 +227,27 @@ fn a_missing_interpreter_fails_under_every_command() {
     same_as_tox(&cases);
 }
 
+#[test]
+fn a_packaging_environment_without_its_interpreter_ends_the_run_as_in_tox() {
+    let mut cases = Vec::new();
+    for (kind, builder) in [("sdist", ".pkg"), ("editable", ".pkg"), ("external", ".pkg_external")] {
+        for (core, packager) in [
+            ("", "base_python = python3.15\n"),
+            ("skip_missing_interpreters = true\n", "base_python = python3.15\n"),
+            ("", "deps = ./missing\n"),
+        ] {
+            let ini = format!(
+                "[tox]\nenv_list = py3\n{core}[testenv]\ncommands = python -c pass\npackage = {kind}\n\
+                 [testenv:{builder}]\n{packager}"
+            );
+            for arguments in ["run", "run --installpkg backend.py"] {
+                cases.push(Case::new(format!("{kind}, {core}{packager}{arguments}"), ini.clone(), arguments));
+            }
+        }
+    }
+    same_as_tox(&cases);
+}
+
 /// A configuration whose one environment is asked for, and another that is not.
 fn beside(asked: &str, other: &str, more: &str) -> String {
     format!(
@@ -397,13 +418,17 @@ fn an_external_builder_installs_and_is_removed_as_in_tox() {
     let ini = "[testenv]\npackage = external\npackage_env = .else\ncommands = python -c pass\n\
         [testenv:.else]\ndeps = library\ncommands = python build.py {env_tmp_dir}/dist\n";
     let build = "import os, sys\nsys.path.insert(0, '.')\nimport backend\nos.makedirs(sys.argv[1])\n\
-        backend.build_sdist(sys.argv[1])\n";
+        backend.build_sdist(sys.argv[1])\nos.makedirs('given', exist_ok=True)\nbackend.build_sdist('given')\n";
     let project = || {
         let project = Project::new().ini(ini).file("build.py", build).file("pyproject.toml", PYPROJECT);
         with_library(project.file("backend.py", BACKEND), &["1.0"])
     };
     let (of_tox, of_envo) = (project(), project());
-    for arguments in [&["run", "-e", "py"][..], &["run", "-e", "py", "-r"]] {
+    for arguments in [
+        &["run", "-e", "py", "-r"][..],
+        &["run", "-e", "py"],
+        &["run", "-e", "py", "-r", "--installpkg", "given/demo-1.0.tar.gz"],
+    ] {
         let (tox, envo) = (of_tox.run_tox(arguments), of_envo.run(arguments));
         assert_eq!(comparable(&envo.stdout), comparable(&tox.stdout), "{arguments:?}\n{}", envo.stderr);
         assert_eq!(envo.code, tox.code);

@@ -92,7 +92,7 @@ pub trait EnvContents {
     /// Called before the environment is removed.
     fn before_removal(&mut self, env: &EnvBuilder);
 
-    /// Called when the environment was removed; `asked`: at the user's request.
+    /// Called when the environment was removed or, with `asked` (at the user's request), did not exist.
     fn after_removal(&mut self, env: &EnvBuilder, asked: bool);
 }
 
@@ -196,14 +196,15 @@ impl EnvBuilder {
         if asked && self.is_misplaced() {
             contents.before_removal(self);
             self.remove()?;
-            contents.after_removal(self, asked);
         }
         self.check_location()?;
         environment_folders::check(&self.environment, &self.run.project)?;
         let _lock = self.lock()?;
-        if asked && !folders::is_empty_folder(&self.environment.folders.env_dir) {
-            contents.before_removal(self);
-            self.remove()?;
+        if asked {
+            if !folders::is_empty_folder(&self.environment.folders.env_dir) {
+                contents.before_removal(self);
+                self.remove()?;
+            }
             contents.after_removal(self, asked);
         }
         match self.attempt(contents) {

@@ -179,11 +179,12 @@ impl PackagingEnvs {
     }
 
     fn build_externally(&self, packaging_env: &PackagingEnv) -> Result<PathBuf, EnvError> {
+        let _lock = packaging_env.occupy()?;
+        // As in tox, with `--installpkg` as well: what is wrong with this environment fails the run.
+        let session = packaging_env.installer.set_up_external()?;
         if let Some(path) = &self.run.options.package.install_package {
             return Ok(path.clone());
         }
-        let _lock = packaging_env.occupy()?;
-        let session = packaging_env.installer.set_up_external()?;
         let environment = &packaging_env.env.environment;
         let cwd = environment.execution.change_dir.get()?;
         environment_folders::create("change_dir", &cwd)?;
