@@ -68,6 +68,14 @@ pub struct Location {
     pub length: usize,
 }
 
+impl Location {
+    /// For use within a sentence: `tox.ini:12`.
+    pub fn short(&self) -> String {
+        let file = self.file.file_name().unwrap_or(self.file.as_os_str());
+        format!("{}:{}", file.display(), self.line)
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
     pub class: ErrorClass,

@@ -293,8 +293,17 @@ fn what_commands_and_variables_ask_for_is_checked_before_anything_starts() {
     let first = "`commands` of `app` (tox.ini:10) names the service `cache`, which is not in its `depends`";
     assert!(outcome.stdout.contains(first), "{outcome:?}");
     assert_snapshot!(outcome.stderr, @"
+    error: `commands` of `app` (tox.ini:10) names the service `cache`, which is not in its `depends`
+      --> [ROOT]/tox.ini:12:17
+       |
+    12 |   echo {service:cache:url}
+       |                 ^^^^^
     help: write `depends = cache` in `app`
-    help: another mistake: `set_env` of `app` (tox.ini:8) uses `uri` of `db` (tox.ini:4), which has no such field: the fields are url, urls, host, port, port:NAME and the named groups of its `ready = log:…`
+    error: `set_env` of `app` (tox.ini:8) uses `uri` of `db` (tox.ini:4), which has no such field: the fields are url, urls, host, port, port:NAME and the named groups of its `ready = log:…`
+     --> [ROOT]/tox.ini:9:21
+      |
+    9 |   URL = {service:db:uri}
+      |                     ^^^
     ");
     let toml = "no_package = true\n[env.db]\nserve = [\"python\", \"-c\", \"1\"]\n[env.web]\nserve = [\"x\"]\n\
                 set_env = { URL = \"{service:db:host}\" }\n";

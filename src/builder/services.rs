@@ -65,7 +65,7 @@ impl RunServices {
         let mut needed: BTreeSet<String> = BTreeSet::new();
         for name in names {
             let graph = ServiceGraph::needed(&as_requested(&members, name), std::slice::from_ref(name), names);
-            graph.checked(&known)?;
+            graph.checked(&known).map_err(|error| plan.settings.at_values(error))?;
             let all: BTreeSet<String> = graph.members.iter().map(|member| member.name.clone()).collect();
             let others: BTreeSet<String> = all.into_iter().filter(|other| other != name).collect();
             needed.extend(others.iter().cloned());

@@ -166,7 +166,8 @@ fn mistakes_of_dependencies(
         member.depends.iter().any(|pattern| broken.iter().any(|name| glob::matches(pattern, name)))
     };
     let graph = ServiceGraph::new(members).without(needs_broken);
-    let mut found = graph.check_apart(&names);
+    let errors = graph.check_apart(&names).into_iter();
+    let mut found: Vec<ConfigError> = errors.map(|error| plan.settings.at_values(error)).collect();
     let services: HashSet<&str> =
         environments.iter().filter(|one| one.service.is_some()).map(|one| one.name.as_str()).collect();
     // Already reported for services.

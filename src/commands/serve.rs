@@ -191,7 +191,7 @@ fn needed(plan: &Plan, asked: &[String], scale: &[(String, u32)]) -> Result<Serv
     }
     environments.sort_by_key(|one| known.iter().position(|name| *name == one.name));
     let graph = ServiceGraph::needed(&environments.iter().map(GraphMember::from).collect::<Vec<_>>(), asked, &[]);
-    graph.checked(&known)?;
+    graph.checked(&known).map_err(|error| plan.settings.at_values(error))?;
     graph.members.iter().try_for_each(|member| ensure_env_files(&plan.settings, &member.name))?;
     Ok(graph)
 }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use asking::{not_a_service, own_field, service_field, service_not_in_depends, unknown_field};
 
 use crate::did_you_mean::nearest;
-use crate::error::ConfigError;
+use crate::error::{ConfigError, Location};
 use crate::model::command::{Command, ExitRule};
 use crate::model::environment::InheritedFrom;
 use crate::model::service::{Probe, ServiceSettings, signal_number};
@@ -82,13 +82,7 @@ impl ServiceGraph {
 
     /// The same as a result.
     pub fn checked(&self, known: &[String]) -> Result<(), ConfigError> {
-        let mut errors = self.check(known).into_iter();
-        let Some(mut first) = errors.next() else { return Ok(()) };
-        for other in errors {
-            first.hints.push(format!("another mistake: {}", other.message));
-            first.hints.extend(other.hints);
-        }
-        Err(first)
+        ConfigError::of_several(self.check(known)).map_or(Ok(()), Err)
     }
 }
 
@@ -97,13 +91,25 @@ fn services(graph: &ServiceGraph) -> impl Iterator<Item = (usize, &GraphMember, 
     graph.members.iter().enumerate().filter_map(|(at, member)| Some((at, member, member.service.as_ref()?)))
 }
 
+/// Where one of a member's keys is defined; `serve` if the key is not set.
+fn location_of<'a>(member: &'a GraphMember, key: &str) -> Option<&'a Location> {
+    let locations = member.service.as_ref().map(|service| &service.locations);
+    let asked = member.asks.iter().find(|asking| asking.key == key).and_then(|asking| asking.place.as_ref());
+    asked.or_else(|| locations.and_then(|locations| locations.get(key).or_else(|| locations.get("serve"))))
+}
+
 /// The name of a member and where one of its keys is defined.
 fn key_of(member: &GraphMember, key: &str) -> String {
-    let asked = member.asks.iter().find(|asking| asking.key == key).map(|asking| asking.place.as_str());
-    match asked.or_else(|| member.service.as_ref().map(|service| service.location_of(key))) {
-        Some(place) if !place.is_empty() => format!("`{}` ({place})", member.name),
-        _ => format!("`{}`", member.name),
+    match location_of(member, key) {
+        Some(location) => format!("`{}` ({})", member.name, location.short()),
+        None => format!("`{}`", member.name),
     }
+}
+
+/// An error in one of a member's keys. `message` gets the member's name and place.
+fn wrong(member: &GraphMember, key: &str, message: impl FnOnce(&str) -> String) -> ConfigError {
+    let error = ConfigError::handled(message(&key_of(member, key)));
+    location_of(member, key).cloned().into_iter().fold(error, ConfigError::at)
 }
 
 fn no_command(graph: &ServiceGraph, _: &ServiceCheckContext<'_>, errors: &mut Vec<ConfigError>) {
@@ -111,10 +117,9 @@ fn no_command(graph: &ServiceGraph, _: &ServiceCheckContext<'_>, errors: &mut Ve
         for (key, text) in [("serve", Some(&service.serve)), ("watch_command", service.watching.watch_command.as_ref())]
         {
             let Some(text) = text.filter(|text| !is_command(text)) else { continue };
-            let place = key_of(member, key);
             let what = if is_open(text) { "whose quote is not closed" } else { "which does not name a program" };
-            let message = format!("`{key}` of {place} is `{text}`, {what}");
-            errors.push(ConfigError::handled(message).hint("write a program and its arguments, without a leading `-`"));
+            let error = wrong(member, key, |place| format!("`{key}` of {place} is `{text}`, {what}"));
+            errors.push(error.hint("write a program and its arguments, without a leading `-`"));
         }
     }
 }
@@ -156,10 +161,8 @@ fn unknown_dependency(graph: &ServiceGraph, context: &ServiceCheckContext<'_>, e
             if glob::is_pattern(pattern) || context.known.contains(pattern.as_str()) {
                 continue;
             }
-            let mut error = ConfigError::handled(format!(
-                "{} depends on `{pattern}`, which does not exist",
-                key_of(member, "depends")
-            ));
+            let mut error =
+                wrong(member, "depends", |place| format!("{place} depends on `{pattern}`, which does not exist"));
             let candidates = context.known.iter().copied().filter(|_| errors.len() < MOST_SUGGESTIONS);
             if let Some(name) = nearest(pattern, candidates) {
                 error = error.hint(format!("did you mean `{name}`?"));
@@ -219,13 +222,14 @@ fn duplicate_port(graph: &ServiceGraph, context: &ServiceCheckContext<'_>, error
     for (number, users) in users.iter().filter(|(_, users)| users.len() > 1) {
         for (one, other) in clashes(graph, context, users, |one, other| hosts_clash(host(one), host(other))) {
             let (one, other) = (&graph.members[one], &graph.members[other]);
-            errors.push(ConfigError::handled(format!(
-                "{} and {} both have port {number} (`{}={number}` and `{}={number}`)",
-                key_of(one, "ports"),
-                key_of(other, "ports"),
-                port_name(one, *number),
-                port_name(other, *number)
-            )));
+            errors.push(wrong(other, "ports", |place| {
+                format!(
+                    "{} and {place} both have port {number} (`{}={number}` and `{}={number}`)",
+                    key_of(one, "ports"),
+                    port_name(one, *number),
+                    port_name(other, *number)
+                )
+            }));
         }
     }
 }
@@ -247,14 +251,16 @@ fn instances_of_one_port(graph: &ServiceGraph, _: &ServiceCheckContext<'_>, erro
     for (_, member, service) in services(graph).filter(|(_, _, service)| service.instances > 1) {
         for port in service.address.ports.iter().filter(|port| port.number.is_some()) {
             let number = port.number.unwrap_or_default();
-            errors.push(
-                ConfigError::handled(format!(
-                    "{} has {} `instances`, which cannot all have port {number} (`{}={number}`)",
-                    key_of(member, "instances"),
-                    service.instances,
+            let message = |place: &str| {
+                let instances = service.instances;
+                format!(
+                    "{place} has {instances} `instances`, which cannot all have port {number} (`{}={number}`)",
                     port.name
-                ))
-                .hint(format!("write `{}` without a number, for each to get a port of its own", port.name)),
+                )
+            };
+            errors.push(
+                wrong(member, "instances", message)
+                    .hint(format!("write `{}` without a number, for each to get a port of its own", port.name)),
             );
         }
     }
@@ -272,12 +278,10 @@ fn bad_host(graph: &ServiceGraph, _: &ServiceCheckContext<'_>, errors: &mut Vec<
         // An address may name its network interface after `%`.
         let address = host.split_once('%').map_or(host, |(address, _)| address);
         if address.parse::<std::net::IpAddr>().is_err() && !host.chars().all(in_names) {
-            let message = format!(
-                "`host = {}` of {} is neither an address nor a name",
-                service.address.host,
-                key_of(member, "host")
-            );
-            errors.push(ConfigError::handled(message).hint("write one as `127.0.0.1`, `::1` or `localhost`"));
+            let error = wrong(member, "host", |place| {
+                format!("`host = {}` of {place} is neither an address nor a name", service.address.host)
+            });
+            errors.push(error.hint("write one as `127.0.0.1`, `::1` or `localhost`"));
         }
     }
 }
@@ -286,7 +290,7 @@ fn bad_probe(graph: &ServiceGraph, _: &ServiceCheckContext<'_>, errors: &mut Vec
     for (_, member, service) in services(graph) {
         for (key, text) in [("ready", Some(service.ready_text())), ("alive", service.probes.alive.clone())] {
             let Some(text) = text else { continue };
-            let wrong = match Probe::parse(&text) {
+            let cause = match Probe::parse(&text) {
                 Ok(Probe::Log { .. } | Probe::Notify | Probe::Exit) if key == "alive" => {
                     Some(ConfigError::handled("such a probe succeeds only once"))
                 }
@@ -299,9 +303,9 @@ fn bad_probe(graph: &ServiceGraph, _: &ServiceCheckContext<'_>, errors: &mut Vec
                 Ok(probe) => unreachable_target(&probe).map(ConfigError::handled),
                 Err(error) => Some(error),
             };
-            if let Some(mut error) = wrong {
-                error.message = format!("`{key} = {text}` of {}: {}", key_of(member, key), error.message);
-                errors.push(error);
+            if let Some(cause) = cause {
+                let error = wrong(member, key, |place| format!("`{key} = {text}` of {place}: {}", cause.message));
+                errors.push(ConfigError { hints: cause.hints, ..error });
             }
         }
     }
@@ -350,10 +354,9 @@ fn ambiguous_variable(graph: &ServiceGraph, context: &ServiceCheckContext<'_>, e
 
 fn nothing_to_adopt(graph: &ServiceGraph, _: &ServiceCheckContext<'_>, errors: &mut Vec<ConfigError>) {
     for (_, member, service) in services(graph).filter(|(_, _, service)| service.address.adopt) {
-        let place = key_of(member, "adopt");
         if service.address.ports.iter().all(|port| port.number.is_none()) {
             errors.push(
-                ConfigError::handled(format!("{place} has `adopt`, which needs a port with a number"))
+                wrong(member, "adopt", |place| format!("{place} has `adopt`, which needs a port with a number"))
                     .hint("write `ports = NAME=NUMBER`"),
             );
         } else if matches!(
@@ -361,10 +364,12 @@ fn nothing_to_adopt(graph: &ServiceGraph, _: &ServiceCheckContext<'_>, errors: &
             Ok(Probe::Log { .. } | Probe::Notify | Probe::Exit | Probe::Alive)
         ) {
             errors.push(
-                ConfigError::handled(format!(
-                    "{place} has `adopt`, but `ready = {}` cannot check a running program",
-                    service.ready_text()
-                ))
+                wrong(member, "adopt", |place| {
+                    format!(
+                        "{place} has `adopt`, but `ready = {}` cannot check a running program",
+                        service.ready_text()
+                    )
+                })
                 .hint("write a `tcp://`, `http://`, `unix://` or `cmd:` probe"),
             );
         }
@@ -375,11 +380,8 @@ fn no_sockets(graph: &ServiceGraph, _: &ServiceCheckContext<'_>, errors: &mut Ve
     for (_, member, service) in services(graph) {
         if service.address.listen_fds && service.address.ports.is_empty() {
             errors.push(
-                ConfigError::handled(format!(
-                    "{} has `listen_fds` but declares no `ports`",
-                    key_of(member, "listen_fds")
-                ))
-                .hint("write `ports = NAME`"),
+                wrong(member, "listen_fds", |place| format!("{place} has `listen_fds` but declares no `ports`"))
+                    .hint("write `ports = NAME`"),
             );
         }
     }
@@ -391,10 +393,9 @@ fn watch_command_alone(graph: &ServiceGraph, _: &ServiceCheckContext<'_>, errors
             && service.watching.watch.iter().all(|pattern| pattern.starts_with('!'))
         {
             errors.push(
-                ConfigError::handled(format!(
-                    "{} has a `watch_command`, but its `watch` is empty",
-                    key_of(member, "watch_command")
-                ))
+                wrong(member, "watch_command", |place| {
+                    format!("{place} has a `watch_command`, but its `watch` is empty")
+                })
                 .hint("write paths or globs, for example `watch = src/**/*.py`"),
             );
         }
@@ -406,11 +407,9 @@ fn bad_signal(graph: &ServiceGraph, _: &ServiceCheckContext<'_>, errors: &mut Ve
         if let Some(service) = &member.service
             && signal_number(&service.stopping.stop_signal).is_none()
         {
-            errors.push(ConfigError::handled(format!(
-                "`stop_signal = {}` of {} is not a signal",
-                service.stopping.stop_signal,
-                key_of(member, "stop_signal")
-            )));
+            errors.push(wrong(member, "stop_signal", |place| {
+                format!("`stop_signal = {}` of {place} is not a signal", service.stopping.stop_signal)
+            }));
         }
     }
 }

@@ -36,8 +36,7 @@ pub(super) fn service(settings: &Settings, set: &ConfigSet) -> Result<Option<Ser
             service.storage.data = service.storage.data.as_ref().map(|data| below(&root, data));
             service.watching.watch = service.watching.watch.iter().map(|pattern| absolute(&root, pattern)).collect();
         }
-        let place = short_location(settings, set, "depends");
-        if !place.is_empty() && place != service.location {
+        if let Some(place) = location(settings, set, "depends") {
             service.locations.insert("depends".to_owned(), place);
         }
     }
@@ -59,7 +58,7 @@ pub(super) fn asks(settings: &Settings, set: &ConfigSet) -> Result<Vec<AddressUs
         let loaders = settings.loaders(set)?;
         let Some(text) = loaders.iter().find_map(|loader| raw_text(settings, set, loader, key)) else { continue };
         if text.contains(FIELD) {
-            found.push(AddressUse { key: key.name, place: short_location(settings, set, name), text });
+            found.push(AddressUse { key: key.name, place: location(settings, set, name), text });
         }
     }
     Ok(found)
@@ -81,8 +80,7 @@ pub(super) fn inherited(
     };
     let other = settings.loaders(set)?.iter().find(says).filter(|loader| loader.section != own);
     Ok(other.map(|loader| {
-        let place = short_location(settings, set, name);
-        let place = if place.is_empty() { place } else { format!(" ({place})") };
+        let place = location(settings, set, name).map_or(String::new(), |place| format!(" ({})", place.short()));
         InheritedFrom {
             from: format!("`[{}]`{place}", loader.section),
             remedy: format!("`{name} {nothing}` in `[{own}]`"),
@@ -100,11 +98,9 @@ fn raw_text(settings: &Settings, set: &ConfigSet, loader: &SectionLoader, key: &
     })
 }
 
-/// `tox.ini:12`; empty when it is not known where a key was written.
-fn short_location(settings: &Settings, set: &ConfigSet, key: &str) -> String {
-    let place = settings.location_of(set, key).ok().flatten();
-    let short = |place: Location| Some(format!("{}:{}", place.file.file_name()?.display(), place.line));
-    place.and_then(short).unwrap_or_default()
+/// Where a key was written, if that is known.
+fn location(settings: &Settings, set: &ConfigSet, key: &str) -> Option<Location> {
+    settings.location_of(set, key).ok().flatten()
 }
 
 /// A pattern from the project's root on; what is left out keeps its mark.

@@ -15,6 +15,18 @@ impl Settings {
         error.at(self.within_value(key, &words))
     }
 
+    /// Errors about services, which know where a key is written: at the part of its value that the message quotes after
+    /// naming that place, else at all of it.
+    pub fn at_values(&self, mut error: ConfigError) -> ConfigError {
+        error.further = error.further.into_iter().map(|other| self.at_values(other)).collect();
+        if let Some(key) = error.location.take_if(|key| key.file == self.source.path) {
+            let place = format!("({})", key.short());
+            let about = error.message.split_once(&place).map_or(error.message.as_str(), |(_, about)| about);
+            error.location = Some(Box::new(self.within_value(*key, &quoted(about))));
+        }
+        error
+    }
+
     /// The error at the part of a TOML value that it is about, if it names one.
     pub fn at_part(&self, error: ConfigError) -> ConfigError {
         at_part(&self.source, error)

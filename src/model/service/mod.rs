@@ -5,6 +5,7 @@
 mod probe;
 mod values;
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -54,8 +55,7 @@ pub enum Share {
 pub struct AddressUse {
     /// `set_env`, `commands`, `commands_pre` or `commands_post`.
     pub key: &'static str,
-    /// Its location: `tox.ini:12`; empty if unknown.
-    pub place: String,
+    pub place: Option<Location>,
     /// As written, without lines that do not apply to the environment.
     pub text: String,
 }
@@ -86,11 +86,11 @@ pub struct ServiceSettings {
     pub profiles: Vec<String>,
     /// The number of instances, each with its own ports.
     pub instances: u32,
-    /// Where the keys are defined, for error messages: `tox.ini:12`. Set by the code that reads the keys.
+    /// Where `serve` is defined, for error messages: `tox.ini:12`. Set by the code that reads the keys.
     pub location: String,
-    /// The same for each key that is not on the line of `serve`.
+    /// Where each key is defined.
     #[serde(skip)]
-    pub locations: BTreeMap<String, String>,
+    pub locations: BTreeMap<String, Location>,
 }
 
 /// Where a service can be reached.
@@ -281,9 +281,7 @@ impl ServiceSettings {
             return Err(error);
         }
         service.locations = keys.locations.into_inner();
-        service.location = service.locations.remove("serve").unwrap_or_default();
-        let Self { locations, location, .. } = &mut service;
-        locations.retain(|_, other| other != location);
+        service.location = service.locations.get("serve").map(Location::short).unwrap_or_default();
         Ok(Some(service))
     }
 
@@ -328,8 +326,8 @@ impl ServiceSettings {
     }
 
     /// Where a key is defined, for error messages: `tox.ini:12`; empty if unknown.
-    pub fn location_of(&self, key: &str) -> &str {
-        self.locations.get(key).unwrap_or(&self.location)
+    pub fn location_of(&self, key: &str) -> Cow<'_, str> {
+        self.locations.get(key).map_or(Cow::Borrowed(&self.location), |location| Cow::Owned(location.short()))
     }
 }
 
@@ -351,18 +349,15 @@ pub trait ServiceSource {
 struct ServiceKeyReader<'a, S: ServiceSource> {
     source: &'a S,
     /// The location of each key that was read.
-    locations: RefCell<BTreeMap<String, String>>,
+    locations: RefCell<BTreeMap<String, Location>>,
     wrong: RefCell<Vec<ConfigError>>,
 }
 
 impl<S: ServiceSource> ServiceKeyReader<'_, S> {
     /// The key's value, `None` if it is not set, empty or invalid.
     fn read<T>(&self, key: &str, parse: impl FnOnce(&str, &str) -> Result<T, ConfigError>) -> Option<T> {
-        let location = self.source.location(key);
-        if let Some(name) =
-            location.as_ref().and_then(|location| Some((location.file.file_name()?.display(), location.line)))
-        {
-            self.locations.borrow_mut().insert(key.to_owned(), format!("{}:{}", name.0, name.1));
+        if let Some(location) = self.source.location(key) {
+            self.locations.borrow_mut().insert(key.to_owned(), location);
         }
         let value = self.source.text(key).and_then(|text| {
             let text = text.unwrap_or_default();
@@ -431,8 +426,13 @@ mod tests {
 
     #[test]
     fn only_serve_gives_every_default() {
-        let expected = ServiceSettings { location: "tox.ini:1".into(), ..ServiceSettings::new("python -m app") };
-        assert_eq!(read(&[("serve", "python -m app")]).unwrap(), Some(expected));
+        let found = read(&[("serve", "python -m app")]).unwrap().unwrap();
+        let expected = ServiceSettings {
+            location: "tox.ini:1".into(),
+            locations: found.locations.clone(),
+            ..ServiceSettings::new("python -m app")
+        };
+        assert_eq!(found, expected);
     }
 
     #[test]
@@ -479,7 +479,7 @@ mod tests {
         assert_eq!(service.watching.watch, ["src/**/*.py", "!src/a b"]);
         assert_eq!(service.watching.watch_command.as_deref(), Some("python -m reload"));
         assert_eq!((service.profiles.join("+").as_str(), service.instances), ("dev+ci", 3));
-        assert_eq!((service.location_of("serve"), service.location_of("ready")), ("tox.ini:1", "tox.ini:5"));
+        assert_eq!([service.location_of("serve"), service.location_of("ready")], ["tox.ini:1", "tox.ini:5"]);
         let text = serde_json::to_string(&service).unwrap();
         let sent: ServiceSettings = serde_json::from_str(&text).unwrap();
         assert_eq!(sent, ServiceSettings { locations: BTreeMap::new(), ..service });

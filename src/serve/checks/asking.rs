@@ -7,7 +7,7 @@ use crate::did_you_mean::nearest;
 use crate::error::ConfigError;
 use crate::model::service::{Probe, ServiceSettings};
 use crate::python_text::glob;
-use crate::serve::checks::{ServiceCheckContext, key_of, services};
+use crate::serve::checks::{ServiceCheckContext, services, wrong};
 use crate::serve::fields;
 use crate::serve::fields::environment_of;
 use crate::serve::graph::{GraphMember, ServiceGraph};
@@ -51,10 +51,9 @@ pub(super) fn own_field(graph: &ServiceGraph, _: &ServiceCheckContext<'_>, error
                     None => ("{port}".to_owned(), "write `ports = NAME`".to_owned()),
                 };
                 let named: Vec<&str> = service.address.ports.iter().map(|port| port.name.as_str()).collect();
-                let mut error = ConfigError::handled(format!(
-                    "`{key}` of {} uses `{written}` but declares no such port",
-                    key_of(member, key)
-                ));
+                let mut error = wrong(member, key, |place| {
+                    format!("`{key}` of {place} uses `{written}` but declares no such port")
+                });
                 if let Some(near) = field.and_then(|field| nearest(field, named.iter().copied())) {
                     error = error.hint(format!("did you mean `{{port:{near}}}`?"));
                 } else {
@@ -80,8 +79,8 @@ pub(super) fn unknown_field(graph: &ServiceGraph, _: &ServiceCheckContext<'_>, e
                 if known {
                     continue;
                 }
-                let place = key_of(member, key);
-                let error = ConfigError::handled(format!("`{key}` of {place} has `{{{field}}}`, which is not a field"));
+                let error =
+                    wrong(member, key, |place| format!("`{key}` of {place} has `{{{field}}}`, which is not a field"));
                 let names = ["host", "port", "instance"].into_iter().chain(groups.iter().map(String::as_str));
                 errors.push(match nearest(field, names) {
                     Some(near) => error.hint(format!("did you mean `{{{near}}}`?")),
@@ -123,16 +122,16 @@ pub(super) fn service_not_in_depends(
             let named: BTreeSet<&str> = named.collect();
             let is_missing = |name: &&str| context.positions.get(name).is_none_or(|other| !graph.reaches(at, *other));
             for name in named.into_iter().filter(is_missing) {
-                let place = key_of(member, key);
                 let gives_order = member.depends.iter().any(|pattern| glob::matches(pattern, name));
                 errors.push(if gives_order && context.known.contains(name) {
-                    ConfigError::handled(format!(
-                        "`{key}` of {place} uses an address of `{name}`, which is not a service: it has no `serve` key"
-                    ))
+                    wrong(member, key, |place| {
+                        format!("`{key}` of {place} uses an address of `{name}`, which is not a service: it has no `serve` key")
+                    })
                 } else {
-                    let message =
-                        format!("`{key}` of {place} names the service `{name}`, which is not in its `depends`");
-                    ConfigError::handled(message).hint(format!("write `depends = {name}` in `{}`", member.name))
+                    wrong(member, key, |place| {
+                        format!("`{key}` of {place} names the service `{name}`, which is not in its `depends`")
+                    })
+                    .hint(format!("write `depends = {name}` in `{}`", member.name))
                 });
             }
         }
@@ -164,11 +163,12 @@ pub(super) fn not_a_service(graph: &ServiceGraph, context: &ServiceCheckContext<
         for (key, other, field) in asked(graph, context, at).into_iter().filter(|(_, other, _)| other.service.is_none())
         {
             errors.push(
-                ConfigError::handled(format!(
-                    "`{key}` of {} uses `{field}` of `{}`, which is not a service: it has no `serve` key",
-                    key_of(member, key),
-                    other.name
-                ))
+                wrong(member, key, |place| {
+                    let other = &other.name;
+                    format!(
+                        "`{key}` of {place} uses `{field}` of `{other}`, which is not a service: it has no `serve` key"
+                    )
+                })
                 .hint("a job, which runs before a service and then ends, has no address"),
             );
         }
@@ -180,11 +180,9 @@ pub(super) fn service_field(graph: &ServiceGraph, context: &ServiceCheckContext<
         for (key, other, field) in asked(graph, context, at) {
             let Some(theirs) = &other.service else { continue };
             let Err(lacking) = has_field(theirs, field) else { continue };
-            errors.push(ConfigError::handled(format!(
-                "`{key}` of {} uses `{field}` of {}, which has {lacking}",
-                key_of(member, key),
-                other.location()
-            )));
+            errors.push(wrong(member, key, |place| {
+                format!("`{key}` of {place} uses `{field}` of {}, which has {lacking}", other.location())
+            }));
         }
     }
 }

@@ -1,15 +1,25 @@
 use super::*;
 use crate::model::service::{AddressUse, PortSetting};
 
+fn line(line: usize) -> Location {
+    Location { file: "tox.ini".into(), line, column: 1, length: 1 }
+}
+
+/// A service that is defined at these lines.
+fn defined(lines: &[(&str, usize)]) -> ServiceSettings {
+    let locations = lines.iter().map(|(key, at)| ((*key).to_owned(), line(*at))).collect();
+    let location = lines.first().map(|(_, at)| line(*at).short()).unwrap_or_default();
+    ServiceSettings { location, locations, ..ServiceSettings::new("run") }
+}
+
 fn service(name: &str, depends: &[&str]) -> GraphMember {
-    let location = format!("tox.ini:{}", name.len());
     GraphMember {
         name: name.to_owned(),
         restarts_with: Vec::new(),
         depends_inherited: None,
         asks: Vec::new(),
         depends: depends.iter().map(|one| (*one).to_owned()).collect(),
-        service: Some(ServiceSettings { location, ..ServiceSettings::new("run") }),
+        service: Some(defined(&[("serve", name.len())])),
     }
 }
 
@@ -204,19 +214,16 @@ fn keys_that_can_never_do_anything_are_found() {
 fn a_key_on_another_line_is_named_with_that_line() {
     let member = with("a", |one| {
         one.probes.ready = Some("nonsense".into());
-        one.locations.insert("ready".into(), "tox.ini:9".into());
+        one.locations.insert("ready".into(), line(9));
     });
     assert!(messages(vec![member], &[]).concat().starts_with("`ready = nonsense` of `a` (tox.ini:9): "));
 }
 
 #[test]
 fn variables_and_commands_use_existing_services_in_depends() {
-    let asking = |key, text: &str| AddressUse { key, place: "tox.ini:9".into(), text: text.into() };
+    let asking = |key, text: &str| AddressUse { key, place: Some(line(9)), text: text.into() };
     let asks = |member: GraphMember, key, text: &str| GraphMember { asks: vec![asking(key, text)], ..member };
-    let db = || GraphMember {
-        service: Some(ServiceSettings { location: "tox.ini:2".into(), ..ServiceSettings::new("x") }),
-        ..job("db", &[])
-    };
+    let db = || service("db", &[]);
     let check = |member: GraphMember| messages(vec![db(), member], &["db", "app", "migrate"]);
     assert_eq!(
         check(asks(job("app", &[]), "commands", "curl {service:db:host}")),
@@ -262,7 +269,7 @@ fn an_unknown_field_in_an_address_is_reported_with_its_line() {
         let change = |service: &mut ServiceSettings| {
             service.address.ports = ports(&[("http", None)]);
             (service.probes.ready, service.address.url) = (Some(ready.into()), Some(url.into()));
-            service.locations.insert("url".into(), "tox.ini:7".into());
+            service.locations.insert("url".into(), line(7));
         };
         ServiceGraph::new(vec![with("a", change)]).check(&[])
     };

@@ -133,7 +133,7 @@ fn hold(host: &str, number: u16) -> io::Result<TcpListener> {
 }
 
 fn refused(name: &str, service: &ServiceSettings, number: u16, error: &io::Error) -> ConfigError {
-    let place = match service.location_of("ports") {
+    let place = match &*service.location_of("ports") {
         "" => String::new(),
         place => format!(" ({place})"),
     };
