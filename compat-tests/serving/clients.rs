@@ -80,7 +80,8 @@ fn commands_for_running_services_print_what_they_did() {
     assert_eq!(said(&["start", "second", "--wait"]), "starting: first, second\nsecond: ready\n");
     assert_eq!(said(&["start", "second"]), "already running: second\n");
     assert_eq!(said(&["restart", "second", "--wait"]), "restarting: second\nsecond: ready\n");
-    assert_eq!(said(&["down"]), "stopped: second, first\n");
+    assert_eq!(said(&["stop", "second"]), "stopped: second\n");
+    assert_eq!(said(&["down"]), "stopped: first\n", "the other one was stopped before");
 }
 
 #[test]
@@ -98,6 +99,7 @@ fn whoever_asks_for_what_runs_already_is_shown_where_it_is() {
     let mut serving = project.start(["serve", "-e", "first"]);
     assert!(serving.line_with("first: ready at http://").ends_with(" (already running)\n"));
     serving.signal(Signal::INT);
+    serving.line_with("first keeps running: `envo up` started it, `envo down` stops it");
     assert_eq!(serving.end().code, 0);
     assert_eq!(states(&project), "first=ready", "it was up before");
     project.run(["down"]).succeeds();

@@ -102,11 +102,8 @@ pub fn execute_down(options: &Options) -> Result<i32> {
     if !released.stopped.is_empty() {
         text.push_str(&format!("stopped: {}\n", released.stopped.join(", ")));
     }
-    for name in &released.adopted {
-        text.push_str(&format!("{name} left running: envo did not start it\n"));
-    }
-    for (name, holders) in &released.held {
-        text.push_str(&format!("{name} goes on: {} needs it\n", holders.join(", ")));
+    for line in released.going_on() {
+        text.push_str(&format!("{line}\n"));
     }
     if text.is_empty() {
         notice("no services were running\n");

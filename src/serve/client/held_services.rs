@@ -274,7 +274,12 @@ impl HeldServices {
                     }
                     (awaited, patience) = (now, PROMPT);
                 }
-                WaitEnd::Answer(Ok(ReplyBody::Released(released))) => return Ok(released.ending),
+                WaitEnd::Answer(Ok(ReplyBody::Released(released))) => {
+                    for line in released.going_on() {
+                        self.reporter.warning("ROOT", line);
+                    }
+                    return Ok(released.ending);
+                }
                 _ => return Ok(false),
             }
         }

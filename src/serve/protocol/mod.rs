@@ -199,6 +199,21 @@ pub struct ReleaseResult {
     pub ending: bool,
 }
 
+impl ReleaseResult {
+    /// A line for each service that keeps running, for people.
+    pub fn going_on(&self) -> impl Iterator<Item = String> + '_ {
+        let adopted = self.adopted.iter().map(|name| format!("{name} left running: envo did not start it"));
+        let held = self.held.iter().map(|(name, holders)| {
+            if holders.iter().any(|holder| holder == "up") {
+                format!("{name} keeps running: `envo up` started it, `envo down` stops it")
+            } else {
+                format!("{name} keeps running: {} needs it", holders.join(", "))
+            }
+        });
+        adopted.chain(held)
+    }
+}
+
 /// A ready instance.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]

@@ -21,8 +21,16 @@ pub(super) enum PendingKind {
     Ready(BTreeSet<usize>),
     /// Answered when `nodes` are gone, with those of `stopped` that are over.
     Stopped { nodes: BTreeSet<usize>, stopped: BTreeSet<usize> },
-    /// Answered when they are gone, with the result for each. Some may be adopted.
-    Left { nodes: BTreeSet<usize>, adopted: BTreeSet<usize> },
+    /// Answered when they are gone, with the result for each.
+    Left { nodes: BTreeSet<usize>, before: BeforeRelease },
+}
+
+/// Nodes that a release does not stop.
+pub(super) struct BeforeRelease {
+    /// The services that envo has not started.
+    adopted: BTreeSet<usize>,
+    /// Those that did not run.
+    over: BTreeSet<usize>,
 }
 
 impl Supervisor {
@@ -57,8 +65,8 @@ impl Supervisor {
             PendingKind::Stopped { nodes, stopped } => {
                 self.are_gone(nodes).then(|| Ok(ReplyBody::Changes(self.stopped(nodes, stopped))))
             }
-            PendingKind::Left { nodes, adopted } => {
-                self.are_gone(nodes).then(|| Ok(ReplyBody::Released(self.left(nodes, adopted))))
+            PendingKind::Left { nodes, before } => {
+                self.are_gone(nodes).then(|| Ok(ReplyBody::Released(self.left(nodes, before))))
             }
         }
     }
@@ -93,9 +101,12 @@ impl Supervisor {
         })
     }
 
-    /// The services that envo has not started, and does not stop.
-    pub(super) fn adopted(&self) -> BTreeSet<usize> {
-        (0..self.slots.len()).filter(|at| self.machine.is_adopted(*at)).collect()
+    pub(super) fn before_release(&self) -> BeforeRelease {
+        let nodes = 0..self.slots.len();
+        BeforeRelease {
+            adopted: nodes.clone().filter(|at| self.machine.is_adopted(*at)).collect(),
+            over: nodes.filter(|at| self.machine.is_over(*at) && self.slots[*at].run.running.is_none()).collect(),
+        }
     }
 
     fn stopped(&self, nodes: &BTreeSet<usize>, stopped: &BTreeSet<usize>) -> UpResult {
@@ -107,14 +118,16 @@ impl Supervisor {
         changes
     }
 
-    fn left(&self, nodes: &BTreeSet<usize>, adopted: &BTreeSet<usize>) -> ReleaseResult {
+    fn left(&self, nodes: &BTreeSet<usize>, before: &BeforeRelease) -> ReleaseResult {
         let mut left = ReleaseResult { ending: self.is_idle(), ..ReleaseResult::default() };
         for at in self.in_order(nodes.iter().copied()).into_iter().rev() {
             let name = self.slots[at].prepared.name().to_owned();
-            if self.machine.is_over(at) && adopted.contains(&at) {
+            if self.machine.is_over(at) && before.adopted.contains(&at) {
                 left.adopted.push(name);
             } else if self.machine.is_over(at) {
-                left.stopped.push(name);
+                if !before.over.contains(&at) {
+                    left.stopped.push(name);
+                }
             } else {
                 left.held.push((name, self.holders(at)));
             }

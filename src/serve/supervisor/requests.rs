@@ -106,17 +106,17 @@ impl Supervisor {
             }
             ClientOperation::Release { names, kill } => {
                 let nodes = if names.is_empty() { None } else { Some(self.find(&names)?) };
-                let adopted = self.adopted();
+                let before = self.before_release();
                 let nodes = self.release(connection, nodes);
                 if kill {
                     self.step(Happening::Kill);
                 }
-                later(self, PendingKind::Left { nodes, adopted }, None)
+                later(self, PendingKind::Left { nodes, before }, None)
             }
             ClientOperation::Down { names } => {
-                let adopted = self.adopted();
+                let before = self.before_release();
                 let nodes = self.unpin(&names)?;
-                later(self, PendingKind::Left { nodes, adopted }, None)
+                later(self, PendingKind::Left { nodes, before }, None)
             }
             ClientOperation::Start { names, wait } => {
                 let nodes = self.find_some(&names)?;
