@@ -76,6 +76,24 @@ pub struct EnvironmentResult {
     pub phase_seconds: Vec<(EnvPhase, f64)>,
 }
 
+/// The JUnit report of one environment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JunitPart {
+    pub environment: String,
+    pub counts: JunitCounts,
+    /// The element `testsuite`.
+    pub xml: String,
+}
+
+/// How many test cases there are, and how they ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JunitCounts {
+    pub tests: usize,
+    pub failures: usize,
+    pub errors: usize,
+    pub skipped: usize,
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum RunEvent {

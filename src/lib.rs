@@ -33,11 +33,13 @@ pub mod platform;
 pub mod python_text;
 pub mod report;
 pub mod requirements;
+pub mod run_record;
 pub mod runtime;
 pub mod scratch;
 pub mod serve;
 pub mod settings;
 pub mod ship;
+pub mod slice_result;
 pub mod source;
 
 use std::ffi::OsString;

@@ -9,6 +9,7 @@ mod config_agreement;
 mod config_check;
 pub mod differential;
 mod env_files;
+mod fanout;
 mod import;
 mod list;
 mod os_text;

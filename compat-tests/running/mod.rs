@@ -8,5 +8,6 @@ mod interrupts;
 mod plugins;
 mod requires;
 mod run;
+mod slices;
 mod terminals;
 mod uv_runners;

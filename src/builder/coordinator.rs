@@ -26,7 +26,8 @@ use crate::exit_code;
 use crate::plan::Plan;
 use crate::plan::graph;
 use crate::report::observers::observed;
-use crate::report::{Buffered, EventLayout};
+use crate::report::{Buffered, EventLayout, JunitReporter};
+use crate::slice_result::SliceResult;
 
 /// The seconds tox reports for an environment that never ran.
 const NO_TIME: f64 = 0.01;
@@ -55,6 +56,31 @@ pub struct Coordinator<'a> {
     pub start: Instant,
     /// How environments are prepared before they run; `None`: they are not.
     pub prebuild: Option<PrebuildOptions>,
+    /// The slice that the environments are; `None`: they are all that were selected.
+    pub slice: Option<SliceRun>,
+}
+
+/// A slice, of which the result file tells.
+pub struct SliceRun {
+    pub record: SliceResult,
+    pub junit: Arc<JunitReporter>,
+}
+
+impl SliceRun {
+    /// What is recorded of it at the end.
+    pub fn finished(&self, results: &[EnvironmentResult]) -> SliceResult {
+        // No slice contains what is not available, and every slice reports it.
+        let results = results.iter().filter(|result| !result.unavailable).cloned().collect();
+        SliceResult { results, suites: self.junit.parts(), ..self.record.clone() }
+    }
+}
+
+/// How a run ended.
+pub struct RunEnd {
+    /// In the order of the selection.
+    pub results: Vec<EnvironmentResult>,
+    /// The program's exit code; the error if the order of the environments could not be determined, so that nothing ran.
+    pub code: Result<i32, ConfigError>,
 }
 
 enum CoordinatorMessage {
@@ -70,11 +96,8 @@ struct EnvRun {
 }
 
 impl Coordinator<'_> {
-    /// Runs all environments and reports the overall result; returns the program's exit code.
-    ///
-    /// # Errors
-    /// If the order of the environments cannot be determined; nothing has run then.
-    pub fn run(&self) -> Result<i32, ConfigError> {
+    /// Runs all environments and reports the overall result.
+    pub fn run(&self) -> RunEnd {
         let (mut finished, error) = match self.order() {
             Ok((order, services)) => (self.run_in_order(order, &services), None),
             Err(error) => (Vec::new(), Some(error)),
@@ -91,18 +114,20 @@ impl Coordinator<'_> {
                 results.push(EnvironmentResult { unavailable: true, ..never_ran(&name, false, exit_code::OK) });
             }
         }
-        self.write_journal();
-        redirect_env::record(self.plan, &self.run.project, self.run.output.reporter.as_ref())?;
+        self.write_journal(&results);
+        if let Err(error) = redirect_env::record(self.plan, &self.run.project, self.run.output.reporter.as_ref()) {
+            return RunEnd { results, code: Err(error) };
+        }
         self.report_unused_keys();
         let fail_fast = self.run.options.fail_fast || results.iter().any(|result| result.fail_fast);
         let code = verdict::exit_code(&results, fail_fast);
         let (success, seconds) = (verdict::is_success(&results), self.start.elapsed().as_secs_f64());
         let idle = self.idle(&results);
-        self.run.output.reporter.event(RunEvent::Summary { results, seconds, success });
+        self.run.output.reporter.event(RunEvent::Summary { results: results.clone(), seconds, success });
         if let Some(text) = idle {
             self.run.output.reporter.event(RunEvent::Notice { text });
         }
-        error.map_or(Ok(code), Err)
+        RunEnd { results, code: error.map_or(Ok(code), Err) }
     }
 
     fn order(&self) -> Result<(graph::EnvOrder, RunServices), ConfigError> {
@@ -292,8 +317,11 @@ impl Coordinator<'_> {
         tell("[tox]".to_owned(), settings.unused_keys(settings.core()).unwrap_or_default());
     }
 
-    fn write_journal(&self) {
+    fn write_journal(&self, results: &[EnvironmentResult]) {
         let (Some(journal), Some(file)) = (&self.run.journal, &self.run.options.results.result_json) else { return };
+        if let Some(slice) = &self.slice {
+            journal.set_slice(slice.finished(results));
+        }
         if let Err(error) = journal.write(file) {
             self.run.output.reporter.error("ROOT", format!("could not write {}: {error:#}", file.display()));
         }

@@ -14,6 +14,7 @@ use crate::execute::session::CommandOutcome;
 use crate::execute::shell;
 use crate::model::Interpreter;
 use crate::model::provided::TOX_VERSION;
+use crate::slice_result::{self, SliceResult};
 
 /// The commands of one environment, in the order they were run.
 pub type CommandRecord = Arc<Mutex<Vec<CommandOutcome>>>;
@@ -25,6 +26,8 @@ pub struct Journal {
     uptime: f64,
     origin: Instant,
     environments: Mutex<Vec<Arc<EnvironmentJournal>>>,
+    /// The slice it is about, if it is one.
+    slice: Mutex<Option<SliceResult>>,
 }
 
 /// The report on one environment.
@@ -41,6 +44,7 @@ impl Journal {
             uptime: crate::platform::system::uptime(),
             origin: Instant::now(),
             environments: Mutex::default(),
+            slice: Mutex::default(),
         }
     }
 
@@ -59,6 +63,11 @@ impl Journal {
         created
     }
 
+    /// Makes it the report on a slice.
+    pub fn set_slice(&self, slice: SliceResult) {
+        *self.slice.lock() = Some(slice);
+    }
+
     /// The file's content.
     pub fn to_json(&self) -> Value {
         let mut content = json!({
@@ -71,6 +80,9 @@ impl Journal {
         if !environments.is_empty() {
             let parts = environments.iter().map(|environment| (environment.name.clone(), self.part(environment)));
             content["testenvs"] = Value::Object(parts.collect());
+        }
+        if let Some(slice) = &*self.slice.lock() {
+            content[slice_result::KEY] = json!(slice);
         }
         content
     }

@@ -11,6 +11,7 @@ pub mod manual;
 pub mod options;
 mod resolve;
 mod scan;
+mod shard;
 mod unknown;
 mod user_file;
 mod verb;

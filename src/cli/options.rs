@@ -27,6 +27,44 @@ pub struct Selection {
     pub factors: Vec<Vec<String>>,
     /// `--skip-env`: a Python regular expression matched at the start of the name; empty: none.
     pub skip: String,
+    pub slicing: Slicing,
+}
+
+/// The part of the selected environments that is taken.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Slicing {
+    pub part: SlicePart,
+    pub balance: Balance,
+    /// `--durations`, absolute.
+    pub durations: Option<PathBuf>,
+}
+
+/// Which part that is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SlicePart {
+    #[default]
+    Everything,
+    /// `--shard`.
+    Slice(Shard),
+    /// `--after-shards`: those that no slice contains.
+    AfterShards,
+}
+
+/// One of several slices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Shard {
+    /// From one.
+    pub index: usize,
+    pub total: usize,
+}
+
+/// `--balance`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Balance {
+    #[default]
+    Count,
+    Hash,
+    Time,
 }
 
 /// `--skip-missing-interpreters`.
@@ -222,6 +260,17 @@ pub struct ListOptions {
     pub default_only: bool,
     /// Whether an empty selection means `py` (not so for the legacy `-l` and `-a`).
     pub no_fallback: bool,
+    pub format: ListFormat,
+}
+
+/// `--format` of `list`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ListFormat {
+    #[default]
+    Text,
+    Json,
+    /// A matrix for GitHub Actions.
+    Github,
 }
 
 /// Options of `schema`.

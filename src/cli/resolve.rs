@@ -1,5 +1,6 @@
 //! Resolves [`Options`] from the command line, variables, the user's file and defaults, in this order.
 
+mod fanout;
 mod ship;
 
 use std::collections::hash_map::RandomState;
@@ -20,8 +21,8 @@ use super::convert::{
 };
 use super::defaults::Defaults;
 use super::options::{
-    ConfigFormat, ConfigOptions, EnvironmentChoice, ImportOptions, ListOptions, LockOptions, Options, Parallelism,
-    ProcessContext, ReportFormat, RunOptions, SchemaOptions, Selection, ServiceOptions, SkipMissing, Verb,
+    ConfigFormat, ConfigOptions, EnvironmentChoice, ImportOptions, ListFormat, ListOptions, LockOptions, Options,
+    Parallelism, ProcessContext, ReportFormat, RunOptions, SchemaOptions, Selection, ServiceOptions, SkipMissing, Verb,
 };
 use super::user_file::UserFile;
 use super::{ResolvedOptions, UsageError, unknown};
@@ -83,14 +84,10 @@ pub fn resolve(typed: TypedArguments<'_>, context: ProcessContext) -> Result<Res
             packaged: Vec::new(),
             default_runner: resolver.choice("default_runner", &RUNNERS),
         },
-        selection: resolver.selection(),
+        selection: resolver.selection()?,
         run,
         config: resolver.config_options(),
-        list: ListOptions {
-            no_description: resolver.flag("list_no_description", false),
-            default_only: resolver.flag("list_default_only", false),
-            no_fallback: false,
-        },
+        list: resolver.list_options(),
         services: resolver.service_options()?,
         locks: resolver.lock_options(),
         ship: resolver.ship_options()?,
@@ -234,7 +231,7 @@ impl OptionsResolver<'_> {
         Ok(result)
     }
 
-    fn selection(&self) -> Selection {
+    fn selection(&self) -> Result<Selection, UsageError> {
         let labels = self.texts("labels");
         let mut factors: Vec<Vec<String>> =
             self.default_list("factors", &TEXT).unwrap_or_default().iter().map(|text| convert::list(text)).collect();
@@ -243,7 +240,8 @@ impl OptionsResolver<'_> {
             factors.extend(occurrences.into_iter().flatten().map(|values| values.cloned().collect()));
         }
         let skip = self.typed("skip_env").map(str::to_owned).or_else(|| self.default("skip_env", &TEXT));
-        Selection { environments: self.environments(), labels, factors, skip: skip.unwrap_or_default() }
+        let (environments, slicing) = (self.environments(), self.slicing()?);
+        Ok(Selection { environments, labels, factors, skip: skip.unwrap_or_default(), slicing })
     }
 
     fn environments(&self) -> EnvironmentChoice {
@@ -517,6 +515,7 @@ impl OptionsResolver<'_> {
                 no_description: i64::from(options.output.verbosity) <= DEFAULT_VERBOSITY,
                 default_only: !all,
                 no_fallback: true,
+                format: ListFormat::Text,
             };
             options.config.show_core = false;
         }

@@ -1,8 +1,12 @@
 //! `envo list`: lists the environments with their descriptions.
 
+use std::collections::HashSet;
+
 use anyhow::Result;
 
-use crate::cli::options::Options;
+use crate::cli::options::{ListFormat, Options};
+use crate::commands::choice::choose;
+use crate::commands::listing;
 use crate::commands::open_plan;
 use crate::exit_code;
 use crate::plan::{DefinedEnv, Plan};
@@ -11,8 +15,14 @@ use crate::report::plain;
 /// Lists environments: the default ones first, then the others.
 pub fn execute(options: &Options) -> Result<i32> {
     let plan = open_plan(options)?;
-    let by_group = !(options.selection.factors.is_empty() && options.selection.labels.is_empty());
-    let active = plan.kept(|entry| entry.active && !entry.kind.is_package())?;
+    if options.list.format != ListFormat::Text {
+        return listing::execute(options, &plan);
+    }
+    let choice = choose(options, &plan, plan.selected()?)?;
+    let by_group =
+        !(options.selection.factors.is_empty() && options.selection.labels.is_empty()) || choice.slice.is_some();
+    let chosen: HashSet<&String> = choice.names.iter().collect();
+    let active = plan.kept(|entry| entry.active && !entry.kind.is_package() && chosen.contains(&entry.name))?;
     let others = if by_group || options.list.default_only {
         Vec::new()
     } else {
@@ -40,6 +50,9 @@ pub fn execute(options: &Options) -> Result<i32> {
     }
     // What comes before an environment that is wrong is shown all the same.
     plain::out(&text);
+    if let Some(text) = choice.why_empty() {
+        plain::error(&format!("{text}\n"));
+    }
     // The process ends now; freeing a large configuration first would only take time.
     std::mem::forget(plan);
     outcome.map(|()| exit_code::OK)

@@ -1,6 +1,7 @@
 //! Runs the verb of the command line; one file per verb.
 
 pub mod audit;
+mod choice;
 mod complete;
 pub mod completion;
 pub mod config;
@@ -13,6 +14,7 @@ pub mod exec;
 pub mod graph;
 pub mod import;
 mod list;
+mod listing;
 pub mod lock;
 mod locks;
 pub mod logs;

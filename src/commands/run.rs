@@ -4,21 +4,25 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
-use crate::builder::coordinator::Coordinator;
+use crate::builder::coordinator::{Coordinator, SliceRun};
 use crate::builder::prebuilder::PrebuildOptions;
 use crate::builder::redirect_env;
 use crate::builder::run_context::RunContext;
-use crate::cli::options::{Options, ReportFormat};
+use crate::cli::options::{Options, ReportFormat, Verb};
+use crate::commands::choice::{Choice, choose};
 use crate::commands::discovery::discovery;
 use crate::commands::open_plan::open_plan_with;
-use crate::commands::run_context::{RunMode, event_layout, open_run};
-use crate::commands::{ROOT, report_warnings};
+use crate::commands::run_context::{RunMode, event_layout, open_journal, open_run};
+use crate::commands::{ProgressDisplay, ROOT, report_warnings, reporter};
 use crate::error::frame;
 use crate::event::{OutputStream, Reporter, RunEvent};
 use crate::execute::process::ProcessGrouping;
+use crate::exit_code;
 use crate::plan::{self, Plan};
+use crate::report::JunitReporter;
+use crate::run_record::RunRecords;
 use crate::runtime::python::PythonDiscovery;
 use crate::settings::check::misspelt_keys;
 
@@ -30,9 +34,12 @@ pub fn execute(options: &Options) -> Result<i32> {
     let start = Instant::now();
     let (plan, discovery) = open(options)?;
     plan.ensure_only_run_environments()?;
-    let names = plan.selected()?;
+    let choice = choose(options, &plan, plan.selected()?)?;
     report_warnings(&plan, options);
-    run_environments(options, &Arc::new(plan), discovery, names, start)
+    if let Some(text) = choice.why_empty() {
+        return finish_without_environments(options, &plan, &discovery, (choice, text));
+    }
+    run_chosen(options, &Arc::new(plan), discovery, choice, start)
 }
 
 /// The configuration, and the interpreters that environments are made from.
@@ -49,24 +56,68 @@ pub(super) fn run_environments(
     names: Vec<String>,
     start: Instant,
 ) -> Result<i32> {
+    run_chosen(options, plan, discovery, Choice { names, slice: None }, start)
+}
+
+fn run_chosen(
+    options: &Options,
+    plan: &Arc<Plan>,
+    discovery: Arc<PythonDiscovery>,
+    Choice { names, slice }: Choice,
+    start: Instant,
+) -> Result<i32> {
     // The folders of all must be known, so it is also said of the others that they are left out.
     plan.kept(|entry| !entry.kind.is_package())?;
     report_warnings(plan, options);
-    let manner = RunMode::of(options, plan, &discovery);
+    let record = slice.map(|slice| slice.record(options, plan, names.clone()));
+    let manner = RunMode::of(options, plan, &discovery, record.is_some());
     let run = Arc::new(open_run(options, plan, Arc::clone(&discovery), &manner)?);
     redirect_env::check(plan, &run.project)?;
     warn_of_misspellings(options, plan, &names, run.output.reporter.as_ref());
     let one_by_one = manner.grouping == ProcessGrouping::Shared;
     let prebuild = if one_by_one { prebuild(options, &run, &discovery, &names) } else { None };
     let RunMode { places: max_parallel, showing, junit, .. } = manner;
-    let code = Coordinator { run: &run, plan, names, max_parallel, showing, start, prebuild }.run();
+    let slice = record.zip(junit.clone()).map(|(record, junit)| SliceRun { record, junit });
+    let end = Coordinator { run: &run, plan, names, max_parallel, showing, start, prebuild, slice }.run();
+    if matches!(options.verb, Verb::Run | Verb::RunParallel) {
+        let is_complete =
+            !options.run.skip.no_test && !options.run.package.package_only && options.invocation.positional.is_none();
+        // Only a later choice depends on the records, which a folder that cannot be written to does not have.
+        let _ = RunRecords::update(&run.project.work_dir, &end.results, is_complete);
+    }
     if let (Some(junit), Some(file)) = (junit, &options.run.results.junit_xml)
         && let Err(error) = junit.write(file)
     {
         run.output.reporter.error(ROOT, format!("could not write {}: {error}", file.display()));
     }
     run.interrupt.end_by_signal();
-    Ok(code?)
+    Ok(end.code?)
+}
+
+/// Reports that there is nothing to run, which is a success, and writes the files that were asked for.
+fn finish_without_environments(
+    options: &Options,
+    plan: &Plan,
+    discovery: &PythonDiscovery,
+    (choice, text): (Choice, String),
+) -> Result<i32> {
+    let files = &options.run.results;
+    if let Some(file) = &files.result_json {
+        let journal = open_journal(plan, discovery);
+        if let Some(slice) = choice.slice {
+            journal.set_slice(slice.record(options, plan, Vec::new()));
+        }
+        journal.write(file).with_context(|| format!("could not write {}", file.display()))?;
+    }
+    if let Some(file) = &files.junit_xml {
+        JunitReporter::new().write(file).with_context(|| format!("could not write {}", file.display()))?;
+    }
+    let reporter = reporter(options, ProgressDisplay::Plain);
+    reporter.event(RunEvent::Notice { text });
+    if options.output.report == ReportFormat::Json {
+        reporter.event(RunEvent::Summary { results: Vec::new(), seconds: 0.0, success: true });
+    }
+    Ok(exit_code::OK)
 }
 
 /// Warns of what tox passes over, and what is hardly meant as it is written.

@@ -61,9 +61,11 @@ impl RunMode {
         Self { places: Some(1), grouping: ProcessGrouping::Shared, display, ..Self::side_by_side() }
     }
 
-    pub(super) fn of(options: &Options, plan: &Arc<Plan>, discovery: &Arc<PythonDiscovery>) -> Self {
+    /// `is_slice`: the result file needs the JUnit report, for merging it with those of other slices.
+    pub(super) fn of(options: &Options, plan: &Arc<Plan>, discovery: &Arc<PythonDiscovery>, is_slice: bool) -> Self {
         let run = &options.run;
-        let junit = run.results.junit_xml.as_ref().map(|_| Arc::default());
+        let wants_junit = run.results.junit_xml.is_some() || (is_slice && run.results.result_json.is_some());
+        let junit = wants_junit.then(Arc::default);
         let observers = observers(options, plan, discovery, junit.as_ref());
         if options.verb != Verb::RunParallel {
             return Self { junit, observers, ..Self::one_by_one() };

@@ -9,8 +9,8 @@ use crate::bounded;
 use crate::digest::sha256;
 use crate::lockfile::INDEX;
 use crate::lockfile::error::{LockError, conflict_marker};
-use crate::lockfile::name;
 use crate::model::ProjectSettings;
+use crate::model::lock_name;
 
 const HEAD: &str =
     "# envo.lock 1: written by `envo lock`, one line per environment: the lock's digest, then its inputs'.\n";
@@ -37,7 +37,7 @@ pub fn path(root: &Path) -> PathBuf {
 
 /// The path of an environment's lock.
 pub fn lock_path(project: &ProjectSettings, environment: &str) -> PathBuf {
-    project.lock_dir.join(name::file_name(environment))
+    project.lock_dir.join(lock_name::file_name(environment))
 }
 
 impl LockIndex {
@@ -78,7 +78,7 @@ impl LockIndex {
     pub fn text(&self) -> String {
         let mut text = HEAD.to_owned();
         for (name, entry) in &self.entries {
-            text.push_str(&name::encoded(name));
+            text.push_str(&lock_name::encoded(name));
             let lock = if entry.lock.is_empty() { "none".to_owned() } else { format!("sha256:{}", entry.lock) };
             text.push_str(&format!(" lock={lock}"));
             for (input, digest) in &entry.inputs {
@@ -102,7 +102,7 @@ impl LockIndex {
 
 fn entry(line: &str) -> Option<(String, LockIndexEntry)> {
     let mut words = line.split(' ');
-    let name = name::decoded(words.next()?)?;
+    let name = lock_name::decoded(words.next()?)?;
     let lock = words.next()?.strip_prefix("lock=")?;
     let lock = if lock == "none" { "" } else { lock.strip_prefix("sha256:").filter(|digits| is_digest(digits, 64))? };
     let inputs = words

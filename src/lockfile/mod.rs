@@ -11,7 +11,6 @@ pub mod error;
 pub mod index;
 pub mod inputs;
 pub mod lines;
-pub mod name;
 pub mod target;
 pub mod verify;
 pub mod write;

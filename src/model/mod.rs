@@ -4,8 +4,10 @@
 pub mod command;
 pub mod deferred;
 pub mod environment;
+pub mod inputs;
 pub mod interpreter;
 pub mod literal;
+pub mod lock_name;
 pub mod pep508;
 pub mod project;
 pub mod provided;
@@ -21,6 +23,7 @@ pub mod version_specifier;
 pub use command::{Command, ExitRule};
 pub use deferred::Deferred;
 pub use environment::{Environment, EnvironmentKind, PackageKind};
+pub use inputs::EnvInputs;
 pub use interpreter::{EnvLayout, Interpreter, InterpreterLookup};
 pub use project::ProjectSettings;
 pub use python_spec::PythonSpec;

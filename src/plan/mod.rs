@@ -5,11 +5,14 @@
 
 mod define;
 pub mod graph;
+mod inputs;
 pub mod job;
 mod layers;
 mod package_use;
 pub mod provision;
 pub mod select;
+pub mod services;
+pub mod shard;
 mod skip;
 
 use std::sync::Arc;

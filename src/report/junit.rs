@@ -14,7 +14,7 @@ use jiff::SignedDuration;
 use jiff::civil::date;
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::event::{EnvironmentResult, Level, OutputStream, Reporter, RunEvent};
+use crate::event::{EnvironmentResult, JunitCounts, JunitPart, Level, OutputStream, Reporter, RunEvent};
 use crate::report::xml;
 
 /// How much of the end of each output stream of a command is kept.
@@ -86,19 +86,29 @@ impl JunitReporter {
 
     /// The file's content.
     pub fn to_xml(&self) -> String {
-        let suites = self.suites();
-        let mut total = JunitCounts::default();
-        let mut body = String::new();
-        for suite in suites.iter().filter(|suite| !suite.is_empty()) {
-            total.add(suite.write(&mut body));
-        }
-        let seconds = self.began.elapsed().unwrap_or_default().as_secs_f64();
-        let mut text = String::from("<?xml version=\"1.0\" encoding=\"utf-8\"?>\n");
-        let _ = writeln!(text, "<testsuites name=\"envo\" {} time=\"{seconds:.3}\">", total.attributes());
-        text.push_str(&body);
-        text.push_str("</testsuites>\n");
-        text
+        document(&self.parts(), self.began.elapsed().unwrap_or_default().as_secs_f64())
     }
+
+    /// The report of each environment, in the order in which they started.
+    pub fn parts(&self) -> Vec<JunitPart> {
+        let part = |suite: &JunitSuite| {
+            let mut xml = String::new();
+            let counts = suite.write(&mut xml);
+            JunitPart { environment: suite.name.clone(), counts, xml }
+        };
+        self.suites().iter().filter(|suite| !suite.is_empty()).map(part).collect()
+    }
+}
+
+/// A file with the reports of environments.
+pub fn document(parts: &[JunitPart], seconds: f64) -> String {
+    let mut total = JunitCounts::default();
+    parts.iter().for_each(|part| total.add(part.counts));
+    let mut text = String::from("<?xml version=\"1.0\" encoding=\"utf-8\"?>\n");
+    let _ = writeln!(text, "<testsuites name=\"envo\" {} time=\"{seconds:.3}\">", total.attributes());
+    parts.iter().for_each(|part| text.push_str(&part.xml));
+    text.push_str("</testsuites>\n");
+    text
 }
 
 impl Default for JunitReporter {
@@ -270,14 +280,6 @@ impl JunitCase {
             let _ = writeln!(text, "<{element}>{shown}{}</{element}>", xml::text(&String::from_utf8_lossy(end)));
         }
     }
-}
-
-#[derive(Debug, Default)]
-struct JunitCounts {
-    tests: usize,
-    failures: usize,
-    errors: usize,
-    skipped: usize,
 }
 
 impl JunitCounts {

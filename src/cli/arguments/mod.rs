@@ -3,11 +3,13 @@
 //! An option's id is tox's name for its value: the same name is used for its variable (`TOX_<ID>`) and its key in the
 //! user's configuration file. Only the given command is defined at run time, so that parsing takes well under a millisecond.
 
+mod fanout;
 mod locks;
 mod options;
 mod shapes;
 mod shipping;
 
+pub use fanout::{BALANCES, LIST_FORMATS};
 pub use locks::{GRAPH_FORMATS, TABLE_FORMATS};
 pub use options::{COLORS, DEPENDS_FORMATS, IMPORT_KINDS, REPORTS, RUNNERS, SHELLS};
 pub use shipping::PACK_FORMATS;
@@ -94,6 +96,9 @@ impl CommandWord {
         let mut result = command_specific(self);
         if self.concerns_environments() {
             result.extend(selection(self));
+        }
+        if self.verb().is_some_and(fanout::chooses) {
+            result.extend(fanout::slices());
         }
         let is_about_locks = self.verb().is_some_and(Verb::is_about_locks);
         if self.verb().is_some_and(Verb::is_about_releases) {

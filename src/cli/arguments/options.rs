@@ -3,7 +3,7 @@
 use clap::{Arg, ArgAction};
 
 use super::shapes::{choice, flag, under, value, values};
-use super::{CommandWord, Verb, locks, shipping};
+use super::{CommandWord, Verb, fanout, locks, shipping};
 
 /// The colours for the standard error of commands, by colorama's names.
 pub const COLORS: [&str; 17] = [
@@ -89,6 +89,7 @@ pub fn command_specific(word: CommandWord) -> Vec<Arg> {
                 flag("list_default_only", "show only the default environments")
                     .short('d')
                     .conflicts_with_all(["labels", "factors"]),
+                fanout::list_format(),
             ],
         ),
         CommandWord::Verb(Verb::Config) => under(

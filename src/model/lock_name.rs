@@ -7,7 +7,7 @@ pub fn file_name(environment: &str) -> String {
     format!("pylock.{}.toml", encoded(environment))
 }
 
-pub(super) fn encoded(name: &str) -> String {
+pub fn encoded(name: &str) -> String {
     let characters: Vec<char> = name.chars().collect();
     let is_separator = |at: Option<usize>| at.and_then(|at| characters.get(at)).is_some_and(|c| matches!(c, '.' | '_'));
     let mut result = String::with_capacity(name.len());
@@ -24,7 +24,7 @@ pub(super) fn encoded(name: &str) -> String {
     result
 }
 
-pub(super) fn decoded(text: &str) -> Option<String> {
+pub fn decoded(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some(&first) = rest.first() {

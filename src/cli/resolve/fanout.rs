@@ -1,0 +1,44 @@
+//! The options for slices and the format of `list`.
+
+use super::{OptionsResolver, absolute};
+use crate::cli::UsageError;
+use crate::cli::arguments::{BALANCES, LIST_FORMATS};
+use crate::cli::convert::TEXT;
+use crate::cli::options::{Balance, ListFormat, ListOptions, SlicePart, Slicing};
+use crate::cli::shard;
+
+impl OptionsResolver<'_> {
+    pub(super) fn slicing(&self) -> Result<Slicing, UsageError> {
+        let shard = self.typed("shard").map(str::to_owned).or_else(|| self.default("shard", &TEXT));
+        let part = match shard.filter(|text| self.is_typed("shard") || !text.is_empty()) {
+            Some(text) => {
+                let shard = shard::parse(&text, &self.context.variables);
+                SlicePart::Slice(shard.map_err(|reason| self.problem("shard", &reason))?)
+            }
+            None if self.flag("after_shards", false) => SlicePart::AfterShards,
+            None => SlicePart::Everything,
+        };
+        Ok(Slicing {
+            part,
+            balance: match self.choice("balance", &BALANCES).as_deref() {
+                Some("hash") => Balance::Hash,
+                Some("time") => Balance::Time,
+                _ => Balance::Count,
+            },
+            durations: self.typed("durations").map(|path| absolute(&self.context.current_dir, path)),
+        })
+    }
+
+    pub(super) fn list_options(&self) -> ListOptions {
+        ListOptions {
+            no_description: self.flag("list_no_description", false),
+            default_only: self.flag("list_default_only", false),
+            no_fallback: false,
+            format: match self.choice("list_format", &LIST_FORMATS).as_deref() {
+                Some("json") => ListFormat::Json,
+                Some("github") => ListFormat::Github,
+                _ => ListFormat::Text,
+            },
+        }
+    }
+}
