@@ -38,4 +38,4 @@ pub mod services;
 pub mod stamp;
 mod uv_contents;
 pub mod venv_redirect;
-mod verdict;
+pub mod verdict;

@@ -316,6 +316,34 @@ pub struct LockOptions {
     pub output_file: Option<PathBuf>,
 }
 
+/// Options of the commands for many machines.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct FanoutOptions {
+    pub merge: MergeOptions,
+}
+
+/// Options of `merge`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct MergeOptions {
+    /// The results, absolute.
+    pub files: Vec<PathBuf>,
+    pub summary: SummaryFormat,
+    /// `--expect`: environments that must have a result.
+    pub expected: Vec<String>,
+    /// `--durations`, absolute.
+    pub durations: Option<PathBuf>,
+}
+
+/// `--summary` of `merge`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SummaryFormat {
+    /// As at the end of a run.
+    #[default]
+    Text,
+    /// A table for the summary of a job on GitHub Actions.
+    Github,
+}
+
 /// What `pack` writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum PackFormat {
@@ -434,6 +462,7 @@ pub struct Options {
     pub services: ServiceOptions,
     pub locks: LockOptions,
     pub ship: ShipOptions,
+    pub fanout: FanoutOptions,
     pub generate: GenerateOptions,
     pub process: ProcessContext,
 }

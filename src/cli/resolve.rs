@@ -91,6 +91,7 @@ pub fn resolve(typed: TypedArguments<'_>, context: ProcessContext) -> Result<Res
         services: resolver.service_options()?,
         locks: resolver.lock_options(),
         ship: resolver.ship_options()?,
+        fanout: resolver.fanout_options(),
         generate: GenerateOptions {
             devenv_path: PathBuf::new(),
             schema: SchemaOptions { strict: resolver.flag("strict", false), all_keys: resolver.is_typed("all_keys") },

@@ -5,6 +5,7 @@
 pub enum Verb {
     Run,
     RunParallel,
+    Merge,
     Serve,
     Up,
     Scale,
@@ -42,9 +43,10 @@ pub enum Verb {
 
 impl Verb {
     /// All commands, in the order of the help.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 36] = [
         Self::Run,
         Self::RunParallel,
+        Self::Merge,
         Self::Serve,
         Self::Up,
         Self::Scale,
@@ -85,6 +87,7 @@ impl Verb {
         match self {
             Self::Run => ("run", Some("r")),
             Self::RunParallel => ("run-parallel", Some("p")),
+            Self::Merge => ("merge", None),
             Self::Serve => ("serve", None),
             Self::Up => ("up", None),
             Self::Scale => ("scale", None),
@@ -130,6 +133,7 @@ impl Verb {
         match self {
             Self::Run => "Build environments and run their commands",
             Self::RunParallel => "Build and run environments in parallel",
+            Self::Merge => "Merge the results of slices",
             Self::Serve => "Start services and show their logs",
             Self::Up => "Start services in the background",
             Self::Scale => "Change the number of instances of services",
@@ -177,6 +181,7 @@ impl Verb {
             Self::Completion => "[options] SHELL",
             Self::Scale => "[options] ENV=N ...",
             Self::Verify | Self::Install => "[options] FILE",
+            Self::Merge => "[options] RESULT ...",
             Self::Rollback => "[options] [N]",
             Self::Serve | Self::Up | Self::Down | Self::Ps | Self::Logs | Self::Events => "[options] [ENV ...]",
             Self::Start | Self::Stop | Self::Restart | Self::Wait => "[options] ENV ...",
@@ -207,6 +212,11 @@ impl Verb {
                 "Builds the selected environments and runs their commands, several environments at a time, in the \
                  order set by depends. Output is shown only for environments that fail, unless --parallel-live is \
                  given."
+            }
+            Self::Merge => {
+                "Puts the files that run --shard --result-json wrote together to one result, and ends with the exit code \
+                 that a single run would have. Missing and doubled slices and environments are errors. Uses no \
+                 configuration."
             }
             Self::Serve => {
                 "Builds the selected services (environments with a serve key) and their dependencies, starts each one \
@@ -327,6 +337,10 @@ impl Verb {
                 ("run-parallel", "one environment per processor at a time"),
                 ("p -p 3 -o", "three at a time, with live output"),
             ],
+            Self::Merge => &[
+                ("merge results/*.json", "show the summary of all slices"),
+                ("merge *.json --junit-xml junit.xml --summary github", "in the last job on GitHub Actions"),
+            ],
             Self::Serve => &[("serve", "every service"), ("serve -e api,web", "two services and their dependencies")],
             Self::List => &[("list", "all environments"), ("list -d --no-desc", "only the names in env_list")],
             Self::Up => &[
@@ -405,8 +419,16 @@ impl Verb {
 
     /// Whether environments can be selected, unlike for commands about the program or the configuration format.
     pub(super) fn concerns_environments(self) -> bool {
-        let about_none =
-            [Self::Scale, Self::Schema, Self::Quickstart, Self::Import, Self::Man, Self::Completion, Self::Services];
+        let about_none = [
+            Self::Merge,
+            Self::Scale,
+            Self::Schema,
+            Self::Quickstart,
+            Self::Import,
+            Self::Man,
+            Self::Completion,
+            Self::Services,
+        ];
         !about_none.contains(&self) && !self.talks_only() && !self.is_about_releases()
     }
 

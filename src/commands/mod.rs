@@ -19,6 +19,7 @@ pub mod lock;
 mod locks;
 pub mod logs;
 pub mod man;
+pub mod merge;
 mod open_plan;
 pub mod outdated;
 pub mod pack;
@@ -194,6 +195,7 @@ fn dispatch(options: &Options) -> anyhow::Result<i32> {
         Verb::Install => releases::execute_install(options),
         Verb::Releases => releases::execute_list(options),
         Verb::Rollback => releases::execute_rollback(options),
+        Verb::Merge => merge::execute(options),
         Verb::Man => man::execute(options),
         Verb::Completion => completion::execute(options),
     }

@@ -13,8 +13,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use jiff::SignedDuration;
 use jiff::civil::date;
 use parking_lot::{Mutex, MutexGuard};
+use serde_json::Value;
 
 use crate::event::{EnvironmentResult, JunitCounts, JunitPart, Level, OutputStream, Reporter, RunEvent};
+use crate::python_text::shlex;
 use crate::report::xml;
 
 /// How much of the end of each output stream of a command is kept.
@@ -109,6 +111,53 @@ pub fn document(parts: &[JunitPart], seconds: f64) -> String {
     parts.iter().for_each(|part| text.push_str(&part.xml));
     text.push_str("</testsuites>\n");
     text
+}
+
+/// The reports of environments of which only a result file is left.
+pub fn parts_of_results(content: &Value, results: &[EnvironmentResult]) -> Vec<JunitPart> {
+    let reporter = JunitReporter::new();
+    for result in results {
+        let environment = &result.name;
+        for list in ["setup", "test"] {
+            let commands = content["testenvs"][environment][list].as_array();
+            commands.into_iter().flatten().for_each(|command| replay(&reporter, environment, command));
+        }
+        reporter.with_suite(environment, |suite| suite.result = Some(result.clone()));
+    }
+    reporter.parts()
+}
+
+/// Reports a command of a result file again.
+fn replay(reporter: &JunitReporter, environment: &str, recorded: &Value) {
+    let text = |key: &str| recorded[key].as_str().unwrap_or_default().to_owned();
+    let words = recorded["command"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned);
+    let (run_id, command) = (text("run_id"), shlex::join(&words.collect::<Vec<_>>()));
+    let exit_code = recorded["retcode"].as_i64().and_then(|code| i32::try_from(code).ok()).unwrap_or(0);
+    let failed = exit_code != 0 && run_id.starts_with("commands");
+    let environment = environment.to_owned();
+    reporter.event(RunEvent::CommandStarted {
+        environment: environment.clone(),
+        run_id: run_id.clone(),
+        cwd: String::new(),
+        command: command.clone(),
+    });
+    if recorded["show_on_standard"] == true {
+        for (key, stream) in [("output", OutputStream::Out), ("err", OutputStream::Error)] {
+            let (environment, bytes) = (environment.clone(), text(key).into_bytes());
+            reporter.event(RunEvent::Output { environment, stream, bytes });
+        }
+    }
+    reporter.event(RunEvent::CommandFinished {
+        environment,
+        run_id,
+        cwd: String::new(),
+        command,
+        exit_code,
+        seconds: recorded["elapsed"].as_f64().unwrap_or(0.0),
+        pid: None,
+        level: if failed { Level::Critical } else { Level::Info },
+        tolerated: false,
+    });
 }
 
 impl Default for JunitReporter {

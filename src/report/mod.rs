@@ -13,6 +13,7 @@ pub mod lost_output;
 pub mod observers;
 pub mod plain;
 pub mod progress;
+pub mod run_summary;
 pub mod slow_phases;
 pub mod table;
 pub mod timeline;

@@ -1,12 +1,14 @@
 //! The options for slices, affected environments and merged results.
 
-use clap::Arg;
+use clap::{Arg, ArgAction};
 
 use super::Verb;
-use super::shapes::{choice, flag, under, value};
+use super::shapes::{choice, flag, under, value, values};
 
 /// The output formats of `list`, the default first.
 pub const LIST_FORMATS: [&str; 3] = ["text", "json", "github"];
+/// The formats of the summary of `merge`, the default first.
+pub const SUMMARIES: [&str; 2] = ["text", "github"];
 /// The values of `--balance`, the default first.
 pub const BALANCES: [&str; 3] = ["count", "hash", "time"];
 
@@ -20,6 +22,22 @@ pub(super) fn slices() -> Vec<Arg> {
     let durations = value("durations", "FILE", help).long("durations");
     let help = "take only environments that no slice contains because they depend on most of the others";
     under("Slices", vec![shard, balance, durations, flag("after_shards", help).long("after-shards")])
+}
+
+/// The options of `merge`.
+pub(super) fn merging() -> Vec<Arg> {
+    let results = values("merge_files", "RESULT", "files that --result-json wrote").required(true);
+    let help = "write the merged JSON report to this file";
+    let json = value("result_json", "path", help).long("result-json");
+    let help = "write the merged JUnit XML report to this file";
+    let junit = value("junit_xml", "path", help).long("junit-xml");
+    let help = "show the summary as text, or github: as a table in the summary of the job [default: text]";
+    let summary = choice("merge_summary", SUMMARIES, help).long("summary").value_name("FORMAT");
+    let help = "fail if one of these environments has no result (commas and braces allowed); may be repeated";
+    let expect = value("merge_expected", "ENV", help).long("expect").action(ArgAction::Append);
+    let help = "write how long each environment took to this file, for --balance time";
+    let durations = value("merge_durations", "FILE", help).long("durations");
+    under("Results", vec![results, json, junit, summary, expect, durations])
 }
 
 /// The output format of `list`.

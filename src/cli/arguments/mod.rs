@@ -9,7 +9,7 @@ mod options;
 mod shapes;
 mod shipping;
 
-pub use fanout::{BALANCES, LIST_FORMATS};
+pub use fanout::{BALANCES, LIST_FORMATS, SUMMARIES};
 pub use locks::{GRAPH_FORMATS, TABLE_FORMATS};
 pub use options::{COLORS, DEPENDS_FORMATS, IMPORT_KINDS, REPORTS, RUNNERS, SHELLS};
 pub use shipping::PACK_FORMATS;
@@ -101,7 +101,7 @@ impl CommandWord {
             result.extend(fanout::slices());
         }
         let is_about_locks = self.verb().is_some_and(Verb::is_about_locks);
-        if self.verb().is_some_and(Verb::is_about_releases) {
+        if self.verb().is_some_and(|verb| verb == Verb::Merge || verb.is_about_releases()) {
             result.extend(options::general());
             return result;
         }

@@ -1,10 +1,12 @@
 //! The options for slices and the format of `list`.
 
-use super::{OptionsResolver, absolute};
+use super::{OptionsResolver, absolute, environment_names};
 use crate::cli::UsageError;
-use crate::cli::arguments::{BALANCES, LIST_FORMATS};
+use crate::cli::arguments::{BALANCES, LIST_FORMATS, SUMMARIES};
 use crate::cli::convert::TEXT;
-use crate::cli::options::{Balance, ListFormat, ListOptions, SlicePart, Slicing};
+use crate::cli::options::{
+    Balance, FanoutOptions, ListFormat, ListOptions, MergeOptions, SlicePart, Slicing, SummaryFormat,
+};
 use crate::cli::shard;
 
 impl OptionsResolver<'_> {
@@ -27,6 +29,21 @@ impl OptionsResolver<'_> {
             },
             durations: self.typed("durations").map(|path| absolute(&self.context.current_dir, path)),
         })
+    }
+
+    pub(super) fn fanout_options(&self) -> FanoutOptions {
+        let path = |path: &str| absolute(&self.context.current_dir, path);
+        FanoutOptions {
+            merge: MergeOptions {
+                files: self.all_typed("merge_files").iter().map(|file| path(file)).collect(),
+                summary: match self.choice("merge_summary", &SUMMARIES).as_deref() {
+                    Some("github") => SummaryFormat::Github,
+                    _ => SummaryFormat::Text,
+                },
+                expected: self.all_typed("merge_expected").iter().flat_map(|text| environment_names(text)).collect(),
+                durations: self.typed("merge_durations").map(path),
+            },
+        }
     }
 
     pub(super) fn list_options(&self) -> ListOptions {

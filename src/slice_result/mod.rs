@@ -1,6 +1,8 @@
 //! The part of a result file that says which environments of which slice it is about, so that `merge` can put the results
 //! of all slices together and notice what is missing.
 
+pub mod merge;
+
 use serde::{Deserialize, Serialize};
 
 use crate::cli::options::Shard;
