@@ -339,7 +339,7 @@ impl Verb {
             ],
             Self::Merge => &[
                 ("merge results/*.json", "show the summary of all slices"),
-                ("merge *.json --junit-xml junit.xml --summary github", "in the last job on GitHub Actions"),
+                ("merge *.json --summary github", "in the last job on GitHub Actions"),
             ],
             Self::Serve => &[("serve", "every service"), ("serve -e api,web", "two services and their dependencies")],
             Self::List => &[("list", "all environments"), ("list -d --no-desc", "only the names in env_list")],
