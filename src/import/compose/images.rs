@@ -201,22 +201,44 @@ pub fn arguments(program: &KnownProgram, command: &[String]) -> Option<Vec<Strin
 }
 
 impl KnownProgram {
-    /// `commands_pre`. `scripts` are files that fill a new database, relative to the project's root.
-    pub fn prepare(&self, scripts: &[String]) -> Option<String> {
+    /// The variables that the image reads from the files which `NAME_FILE` names.
+    pub fn in_files(&self, is_set: impl Fn(&str) -> bool) -> Vec<&'static str> {
+        let names: &[&str] = match self.names {
+            ["postgres", ..] => &["POSTGRES_USER", "POSTGRES_DB"],
+            ["mysql", ..] => &[
+                "MYSQL_DATABASE",
+                "MYSQL_USER",
+                "MYSQL_PASSWORD",
+                "MYSQL_ROOT_PASSWORD",
+                "MARIADB_DATABASE",
+                "MARIADB_USER",
+                "MARIADB_PASSWORD",
+                "MARIADB_ROOT_PASSWORD",
+            ],
+            _ => &[],
+        };
+        names.iter().copied().filter(|name| is_set(&format!("{name}_FILE"))).collect()
+    }
+
+    /// `commands_pre`. `scripts` are files that fill a new database, relative to the project's root; `in_files` are
+    /// variables whose values are in files.
+    pub fn prepare(&self, scripts: &[String], in_files: &[&str]) -> Option<String> {
         if self.prepare.is_empty() {
             return None;
         }
         let scripts: Vec<String> = scripts.iter().map(|path| format!("{}/{path}", field("tox_root"))).collect();
-        let text = format!("{}{}", self.before(), self.prepare).replace("<scripts>", &scripts.join(" "));
+        let text = format!("{}{}", self.before(in_files), self.prepare).replace("<scripts>", &scripts.join(" "));
         Some(words_line(&["sh".to_owned(), "-c".to_owned(), template(&text)]))
     }
 
-    fn before(&self) -> &'static str {
-        match self.names {
+    fn before(&self, in_files: &[&str]) -> String {
+        let common = match self.names {
             ["postgres", ..] => POSTGRES,
             ["mysql", ..] => MYSQL,
             _ => "",
-        }
+        };
+        let read = |name: &&str| format!("{name}=$(cat \"${name}_FILE\"); ");
+        std::iter::once(common.to_owned()).chain(in_files.iter().map(read)).collect()
     }
 
     /// The arguments without those that `serve` has itself.
@@ -240,7 +262,7 @@ impl KnownProgram {
         self.prepare.contains("<scripts>")
     }
 
-    pub fn serve(&self, arguments: &[String]) -> String {
+    pub fn serve(&self, arguments: &[String], in_files: &[&str]) -> String {
         let in_shell = self.in_shell || arguments.iter().any(|word| word.contains('$'));
         let shell_word = |word: &String| {
             let plain = word.chars().all(|c| c.is_alphanumeric() || "_=./:,-@+%".contains(c) || !c.is_ascii());
@@ -253,7 +275,7 @@ impl KnownProgram {
             true => arguments.iter().map(shell_word).collect::<Vec<_>>().join(" "),
             false => words_line(arguments),
         };
-        let mut text = format!("{}{}", self.before(), self.serve);
+        let mut text = format!("{}{}", self.before(in_files), self.serve);
         if arguments.iter().any(|word| matches!(word.as_str(), "--save" | "--appendonly")) {
             text = text.replace(" --save \"\"", "");
         }
@@ -330,7 +352,7 @@ mod tests {
     #[test]
     fn every_port_of_an_image_is_a_field_of_its_command() {
         for program in IMAGES {
-            let text = written(&program.serve(&[])).unwrap();
+            let text = written(&program.serve(&[], &[])).unwrap();
             for (at, (name, _)) in program.ports.iter().enumerate() {
                 let expected = if at == 0 { "{port}".to_owned() } else { format!("{{port:{name}}}") };
                 assert!(text.contains(&expected), "{text}");
@@ -367,7 +389,7 @@ mod tests {
         ] {
             let program = known(image).unwrap();
             let words = arguments(program, &split(command)).unwrap();
-            assert_eq!(written(&program.serve(&words)).unwrap(), expected);
+            assert_eq!(written(&program.serve(&words, &[])).unwrap(), expected);
         }
         let url = |host: &str| {
             let variable = |name: &str| (name == "RABBITMQ_DEFAULT_VHOST").then(|| host.to_owned());
@@ -382,7 +404,7 @@ mod tests {
         let words = |text: &str| split(text);
         let redis = known("redis").unwrap();
         let serve =
-            |command: &str| arguments(redis, &words(command)).map(|words| written(&redis.serve(&words)).unwrap());
+            |command: &str| arguments(redis, &words(command)).map(|words| written(&redis.serve(&words, &[])).unwrap());
         let expected = "redis-server --requirepass s --bind {host} --port {port} --save \"\" --dir {env_tmp_dir}";
         assert_eq!(serve("--requirepass s").unwrap(), expected);
         assert_eq!(serve("redis-server --requirepass s").unwrap(), expected);
@@ -393,7 +415,9 @@ mod tests {
         );
         assert_eq!(serve("python x.py"), None);
         let postgres = known("postgres").unwrap();
-        let serve = postgres.serve(&words("-c max_connections=200 -c 'log_line_prefix=%m \"x\"'"));
+        let arguments = words("-c max_connections=200 -c 'log_line_prefix=%m \"x\"'");
+        let serve = postgres.serve(&arguments, &["POSTGRES_DB"]);
+        assert!(serve.contains("POSTGRES_DB=$(cat \"$POSTGRES_DB_FILE\"); cd"), "{serve}");
         assert!(serve.contains("postgres -c max_connections=200 -c \"log_line_prefix=%m \\\"x\\\"\" -D"), "{serve}");
     }
 }

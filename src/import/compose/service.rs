@@ -319,6 +319,7 @@ impl<'a> ServiceDraft<'a> {
         }
         self.program.words = self.translated(words, context);
         self.missing_program(context, notes);
+        self.missing_file(context, notes);
     }
 
     /// Where it runs.
@@ -390,6 +391,23 @@ impl<'a> ServiceDraft<'a> {
         }
     }
 
+    /// A file that only the image has, such as one that its Dockerfile builds.
+    fn missing_file(&mut self, context: &ComposeContext<'_>, notes: &mut ImportNotes) {
+        let of_every_system = ["/dev/", "/proc/", "/sys/", "/tmp/"];
+        let root = format!("{}/", field("tox_root"));
+        let is_missing = |path: &str| match path.strip_prefix(&root) {
+            Some(inside) => !self.installs.left.is_empty() && (context.files.read)(inside).is_none(),
+            None => path.starts_with('/') && !of_every_system.iter().any(|folder| path.starts_with(folder)),
+        };
+        let values = self.program.words.iter().skip(1);
+        let mut values = values.map(|word| word.split_once('=').map_or(word.as_str(), |(_, value)| value));
+        let is_file = |path: &&str| path.rsplit('/').next().is_some_and(|name| name.contains('.'));
+        let missing = values.find(|path| is_file(path) && is_missing(path)).map(|path| path.replace(&root, ""));
+        if let Some(path) = missing.filter(|_| !self.needs_look) {
+            self.look(notes, format!("its command names `{}`, which only the image has", settled(&path)));
+        }
+    }
+
     fn read_variables(&mut self, context: &ComposeContext<'_>, notes: &mut ImportNotes) {
         let files = match self.get("env_file") {
             Some(Yaml::Array(files)) => files.iter().collect(),
@@ -450,7 +468,7 @@ impl<'a> ServiceDraft<'a> {
             );
         }
         for (variable, what) in known.lacks {
-            if self.variable(variable).is_some() {
+            if self.variable(variable).or(self.variable(&format!("{variable}_FILE"))).is_some() {
                 self.look(notes, format!("{variable}: {what}"));
             }
         }

@@ -112,6 +112,34 @@ fn a_dockerfile_says_what_is_installed_and_run() {
 }
 
 #[test]
+fn values_in_files_are_read_when_the_program_starts() {
+    let source = "services:\n  db:\n    image: mariadb:11\n    secrets: [root]\n    environment:\n      \
+                  MARIADB_ROOT_PASSWORD_FILE: /run/secrets/root\nsecrets: {root: {file: ./root.txt}}\n";
+    let db = section(&translate(source, &[]), "db");
+    assert!(db.contains("set_env = MARIADB_ROOT_PASSWORD_FILE = {tox_root}/root.txt\n"), "{db}");
+    assert!(db.contains("MARIADB_ROOT_PASSWORD=$(cat \"$MARIADB_ROOT_PASSWORD_FILE\");"), "{db}");
+    assert!(!db.contains("\nurl ="), "it would lack the password: {db}");
+}
+
+#[test]
+fn a_file_that_only_the_image_has_needs_a_look() {
+    let outcome = |dockerfile: &str| {
+        let others = [("Dockerfile", dockerfile), ("pom.xml", ""), ("run.py", "")];
+        notes(&translate("services: {web: {build: .}}", &others))
+    };
+    for (copied, named) in [("pom.xml", "/app.jar"), (".", "target/app.jar")] {
+        let text = outcome(&format!(
+            "FROM maven:3 AS build\nCOPY {copied} /src/\nRUN mvn package\nFROM eclipse-temurin:17\n\
+             COPY --from=build /src/target/app.jar /app.jar\nCMD [\"java\", \"-jar\", \"/app.jar\"]\n"
+        ));
+        assert!(text.contains(&format!("web: its command names `{named}`, which only the image has")), "{text}");
+        assert!(text.contains("0 of 1 service can run as they are; look at web"), "{text}");
+    }
+    let text = outcome("FROM python:3.12\nCOPY run.py /run.py\nCMD python /run.py --log=/dev/std.out\n");
+    assert!(text.contains("1 of 1 service can run"), "{text}");
+}
+
+#[test]
 fn node_takes_its_packages_from_the_manifest() {
     let dockerfile = "FROM node:20\nWORKDIR /usr/src/app\nCOPY package*.json ./\nRUN npm ci && npm run build\nCOPY . .\nCMD [\"npm\", \"start\"]\n";
     let source = "services: {web: {build: ./ui, ports: ['3000:3000'], volumes: ['./ui:/usr/src/app', '/usr/src/app/node_modules']}}";

@@ -69,7 +69,9 @@ pub fn section(draft: &mut ServiceDraft<'_>, context: &ComposeContext<'_>, notes
         }
         let patience = draft.known.and_then(|known| known.ready_timeout);
         patience.into_iter().for_each(|seconds| section.add("ready_timeout", seconds));
-        let url = draft.known.and_then(|known| known.url(|name| draft.variable(name).map(str::to_owned)));
+        // One of values that are in files would be wrong.
+        let url = draft.known.filter(|known| known.in_files(|name| draft.variable(name).is_some()).is_empty());
+        let url = url.and_then(|known| known.url(|name| draft.variable(name).map(str::to_owned)));
         url.into_iter().for_each(|url| section.add("url", url));
         policies(draft, &mut section, notes);
     }
@@ -86,8 +88,9 @@ struct ServiceCommands {
 fn commands(draft: &ServiceDraft<'_>) -> ServiceCommands {
     let mut pre = Vec::new();
     if let Some(known) = draft.known {
-        pre.extend(known.prepare(&draft.program.scripts));
-        return ServiceCommands { pre, serve: Some(known.serve(&draft.program.arguments)) };
+        let in_files = known.in_files(|name| draft.variable(name).is_some());
+        pre.extend(known.prepare(&draft.program.scripts, &in_files));
+        return ServiceCommands { pre, serve: Some(known.serve(&draft.program.arguments, &in_files)) };
     }
     pre.extend(draft.installs.commands_pre.iter().cloned());
     ServiceCommands { pre, serve: (!draft.program.words.is_empty()).then(|| words_line(&draft.program.words)) }
