@@ -312,7 +312,8 @@ fn environments_without_a_section_are_checked_if_a_run_takes_them() {
         }
     }
     let with_sections = format!("{ini}[testenv:a]\nallowlist_externals = touch\n");
-    Project::new().ini(&with_sections).run(["config", "--check"]).succeeds();
+    Project::new().ini(&with_sections).run(["config", "--check"]).ends_with(1).explains("touch is not allowed");
+    Project::new().ini(&with_sections).run(["config", "--check", "-e", "a"]).succeeds();
     let listed = ini.replace("[testenv]", "env_list = a\n[testenv:a]\nallowlist_externals = touch\n[testenv]");
     Project::new().ini(&listed).run(["config", "--check"]).succeeds();
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::error::ConfigError;
 use crate::model::pep508::Requirement;
 
-/// Rejects a malformed requirement. URLs and options are left to the installer.
+/// Rejects a malformed requirement. What a URL leads to and options are left to the installer.
 ///
 /// # Errors
 /// The fault in the requirement.
@@ -17,8 +17,17 @@ pub fn check_form(line: &str) -> Result<(), ConfigError> {
     if text.contains(['$', '\0']) {
         return Ok(());
     }
-    if text.starts_with(|first: char| first.is_ascii_alphanumeric()) && !text.contains(['/', '\\']) {
+    let is_path = |first: char| matches!(first, '.' | '-' | '~' | '"' | '\'');
+    if !text.is_empty() && !text.starts_with(is_path) && !text.contains(['/', '\\']) {
         return text.parse::<Requirement>().map(drop).map_err(invalid);
+    }
+    if let Some(fault) = fault_of_url(text) {
+        return Err(ConfigError::fail(format!("`{text}` is not a valid URL: {fault}")));
+    }
+    let was_written = as_written(text);
+    if was_written != text && was_written.split(';').next().is_some_and(|name| name.contains([' ', '=', '<', '>', '@']))
+    {
+        return was_written.parse::<Requirement>().map(drop).map_err(invalid);
     }
     // The installers also accept a marker after a path.
     let Some((before, marker)) = text.split_once(" ;").or_else(|| text.split_once("; ")) else { return Ok(()) };
@@ -26,6 +35,28 @@ pub fn check_form(line: &str) -> Result<(), ConfigError> {
         return Ok(());
     }
     format!("name ; {marker}").parse::<Requirement>().map(drop).map_err(invalid)
+}
+
+/// What no installer could ask of the address in a requirement.
+fn fault_of_url(text: &str) -> Option<&'static str> {
+    let (scheme, rest) = text.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let (name, port) = match host.strip_prefix('[') {
+        Some(address) => match address.split_once(']') {
+            Some((address, rest)) => (address, rest.strip_prefix(':').or((!rest.is_empty()).then_some("?"))),
+            None => return Some("its `[` is not closed"),
+        },
+        // What follows the host of a repository may be its path.
+        None => (host.split(':').next().unwrap_or_default(), host.split_once(':').map(|(_, port)| port)),
+    };
+    let is_file = scheme.rsplit(['+', ' ']).next().is_some_and(|scheme| scheme.eq_ignore_ascii_case("file"));
+    let is_web = ["http", "https"].iter().any(|web| scheme.ends_with(web));
+    if name.is_empty() && !is_file {
+        return Some("it names no host");
+    }
+    let is_port = |port: &str| port.is_empty() || port.parse::<u16>().is_ok();
+    (is_web && port.is_some_and(|port| !is_port(port))).then_some("its port is not a number up to 65535")
 }
 
 /// Text that is not a valid requirement was turned into a path; the `./` added to it is not the user's.
@@ -98,6 +129,12 @@ mod tests {
             "git+https://h/six",
             "git+https://h/six ; nonsense",
             "six==${VERSION}",
+            "https://user:p%40ss@h:8080/six.whl",
+            "six @ http://[::1]:80/six.whl",
+            "file:///six.whl",
+            "git+file:///six",
+            "git+ssh://git@h:group/six.git",
+            "./a folder/six",
         ] {
             assert_eq!(check_form(right).map_err(|error| error.message), Ok(()), "{right}");
         }
@@ -111,10 +148,28 @@ mod tests {
             "./six ; python_version",
             "-e ./six ; python_version <",
             "a/six ; ",
+            "./six @",
+            "./====",
+            "====",
+            "@ x",
         ] {
             let text = wrong.trim_start_matches("-c ").trim_start_matches("-e ").trim_start_matches("./").trim();
             let start = format!("`{text}` is not a valid requirement: ");
             assert!(check_form(wrong).is_err_and(|error| error.message.starts_with(&start)), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn addresses_that_cannot_be_asked_are_refused() {
+        for (wrong, why) in [
+            ("http://[::1/six.whl", "its `[` is not closed"),
+            ("git+https://", "it names no host"),
+            ("six @ https:///six.whl", "it names no host"),
+            ("https://h:port/six.whl", "its port is not a number up to 65535"),
+            ("http://[::1]x/six.whl", "its port is not a number up to 65535"),
+        ] {
+            let message = check_form(wrong).expect_err(wrong).message;
+            assert_eq!(message, format!("`{wrong}` is not a valid URL: {why}"));
         }
     }
 

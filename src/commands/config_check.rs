@@ -39,8 +39,7 @@ pub fn execute(options: &Options) -> Result<i32> {
             let is_named = |entry: &DefinedEnv| listed.contains(&entry.name) || named.contains(entry.name.as_str());
             let all = plan.all()?;
             // `-e` asks for other names, too, and a run without any takes `py`.
-            let is_asked = matches!(options.selection.environments, EnvironmentChoice::Named(_))
-                || !all.iter().any(|entry| !entry.kind.is_package() && is_named(entry));
+            let is_asked = matches!(options.selection.environments, EnvironmentChoice::Named(_)) || listed.is_empty();
             let is_meant = |entry: &&DefinedEnv| entry.kind.is_package() || is_named(entry) || is_asked && entry.active;
             let defined: Vec<DefinedEnv> = all.into_iter().filter(is_meant).cloned().collect();
             let sets: Vec<_> =
