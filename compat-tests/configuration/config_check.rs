@@ -48,14 +48,15 @@ fn a_configuration_that_cannot_be_read_is_one_problem() {
 fn values_that_would_end_packing_are_found() {
     let ini = "[tox]\nenv_list = a\n[testenv:a]\npack_keep = none\n[testenv:b]\npack_interpreter = any\n[testenv:c]\n\
                pack_sign = key\n[testenv:d]\npack_tests = gone\n\
-               [testenv:f]\npack_command = run\npack_tests = a\n";
+               [testenv:f]\npack_command = run\npack_tests = a\n[testenv:g]\npack_command = 'open\n";
     let outcome = Project::new().ini(ini).run(["config", "--check"]).ends_with(1);
-    let mut outcome = outcome.explains("4 problems found\n");
+    let mut outcome = outcome.explains("5 problems found\n");
     for (line, problem) in [
         (4, "`pack_keep` is `none`, must be a number of at least 1"),
         (6, "`pack_interpreter` is `any`"),
         (8, "`pack_sign` is `key`"),
         (10, "`pack_tests` names `gone`"),
+        (15, "`pack_command` begins with `'open`, whose quote is not closed"),
     ] {
         outcome = outcome.explains(problem).explains(&format!("tox.ini:{line}:"));
     }

@@ -22,8 +22,8 @@ impl Web {
     /// to name the token, if there is one.
     pub fn new(folder: PathBuf, program: &str, token: Option<&'static str>) -> Self {
         fs::create_dir_all(&folder).expect("the project can be written");
-        let door = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-        let address = format!("127.0.0.1:{}", door.local_addr().expect("it is bound").port());
+        let (door, port) = door();
+        let address = format!("127.0.0.1:{port}");
         let status = Command::new(&*HOST_PYTHON).args(["-c", program]).arg(&folder).arg(&address).status();
         assert!(status.expect("Python starts").success());
         let is_out_of_reach = Arc::new(AtomicBool::new(false));
@@ -47,6 +47,20 @@ impl Web {
     /// It answers again.
     pub fn reopen(&self) {
         self.is_out_of_reach.store(false, Ordering::SeqCst);
+    }
+}
+
+/// A free port. Bundler takes an address with one of these numbers in it for a response with that status.
+fn door() -> (TcpListener, u16) {
+    let mut doors: Vec<(TcpListener, u16)> = Vec::new();
+    loop {
+        let door = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        let port = door.local_addr().expect("it is bound").port();
+        if ["401", "403"].iter().all(|status| !port.to_string().contains(status)) {
+            return (door, port);
+        }
+        // Kept, so that the next one is another.
+        doors.push((door, port));
     }
 }
 

@@ -58,6 +58,11 @@ impl PackSettings {
             SettingValue::Command(command) => command.argv,
             _ => Vec::new(),
         };
+        // Splitting leaves an unclosed quote in place.
+        if let Some(word) = command.first().filter(|word| word.starts_with(['\'', '"'])) {
+            let message = format!("`pack_command` begins with `{word}`, whose quote is not closed");
+            return Err(invalid("pack_command", message));
+        }
         let interpreter = settings.text(&set, "pack_interpreter")?;
         let is_bundled = match interpreter.trim() {
             "bundled" => true,
