@@ -1,6 +1,7 @@
 //! Tests of reading and showing configuration: `list`, `config`, `config --check`, `quickstart`, `import`, and invalid
 //! files.
 
+mod affected;
 mod bad_input;
 mod bounds;
 mod carets;

@@ -28,6 +28,20 @@ pub struct Selection {
     /// `--skip-env`: a Python regular expression matched at the start of the name; empty: none.
     pub skip: String,
     pub slicing: Slicing,
+    pub recent: RecentChoice,
+}
+
+/// Which of the selected environments are chosen by what happened last.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RecentChoice {
+    /// `--last-failed`.
+    pub last_failed: bool,
+    /// `--affected`.
+    pub affected: bool,
+    /// `--base`.
+    pub base: Option<String>,
+    /// `--explain`.
+    pub explain: bool,
 }
 
 /// The part of the selected environments that is taken.

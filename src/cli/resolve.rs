@@ -241,8 +241,8 @@ impl OptionsResolver<'_> {
             factors.extend(occurrences.into_iter().flatten().map(|values| values.cloned().collect()));
         }
         let skip = self.typed("skip_env").map(str::to_owned).or_else(|| self.default("skip_env", &TEXT));
-        let (environments, slicing) = (self.environments(), self.slicing()?);
-        Ok(Selection { environments, labels, factors, skip: skip.unwrap_or_default(), slicing })
+        let (environments, slicing, recent) = (self.environments(), self.slicing()?, self.recent_choice()?);
+        Ok(Selection { environments, labels, factors, skip: skip.unwrap_or_default(), slicing, recent })
     }
 
     fn environments(&self) -> EnvironmentChoice {

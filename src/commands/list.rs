@@ -19,8 +19,7 @@ pub fn execute(options: &Options) -> Result<i32> {
         return listing::execute(options, &plan);
     }
     let choice = choose(options, &plan, plan.selected()?)?;
-    let by_group =
-        !(options.selection.factors.is_empty() && options.selection.labels.is_empty()) || choice.slice.is_some();
+    let by_group = !(options.selection.factors.is_empty() && options.selection.labels.is_empty()) || choice.is_part();
     let chosen: HashSet<&String> = choice.names.iter().collect();
     let active = plan.kept(|entry| entry.active && !entry.kind.is_package() && chosen.contains(&entry.name))?;
     let others = if by_group || options.list.default_only {
@@ -50,6 +49,9 @@ pub fn execute(options: &Options) -> Result<i32> {
     }
     // What comes before an environment that is wrong is shown all the same.
     plain::out(&text);
+    if options.selection.recent.explain {
+        choice.explanation().iter().for_each(|line| plain::error(&format!("{line}\n")));
+    }
     if let Some(text) = choice.why_empty() {
         plain::error(&format!("{text}\n"));
     }

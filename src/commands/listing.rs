@@ -1,5 +1,7 @@
 //! `envo list --format json` and `--format github`: environments for programs, and as a matrix for GitHub Actions.
 
+use std::collections::HashSet;
+
 use anyhow::Result;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -12,6 +14,7 @@ use crate::model::runtime::DEFAULT;
 use crate::model::service::PortSetting;
 use crate::model::{Environment, PythonSpec};
 use crate::plan::Plan;
+use crate::plan::affected::AffectedEnv;
 use crate::report::plain;
 use crate::run_record::RunRecords;
 use crate::settings::value::SettingValue;
@@ -41,6 +44,11 @@ struct ListedEnv {
     seconds: Option<f64>,
     /// The digest of what it is made from.
     digest: String,
+    /// Only with `--affected`: whether a change affects it, and why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    affected: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    because: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -57,15 +65,20 @@ struct ListingContext<'a> {
     known: Vec<String>,
     labels: Vec<(String, Vec<String>)>,
     records: RunRecords,
+    affected: &'a [AffectedEnv],
 }
 
 /// Prints the environments in a format for programs.
 pub(super) fn execute(options: &Options, plan: &Plan) -> Result<i32> {
     let choice = choose(options, plan, plan.selected()?)?;
     let mut names = choice.names.clone();
-    let is_whole =
-        choice.slice.is_none() && options.selection.labels.is_empty() && options.selection.factors.is_empty();
+    let is_whole = !choice.is_part() && options.selection.labels.is_empty() && options.selection.factors.is_empty();
     let is_json = options.list.format == ListFormat::Json;
+    let explains = options.selection.recent.explain;
+    if is_json && explains {
+        // The reasons of those that are left out are of interest as well.
+        names.extend(choice.affected.iter().filter(|one| !one.affected).map(|one| one.name.clone()));
+    }
     if is_json && is_whole && !options.list.default_only {
         let others = plan.kept(|entry| !entry.active && !entry.kind.is_package())?;
         names.extend(others.into_iter().map(|entry| entry.name.clone()));
@@ -82,9 +95,10 @@ pub(super) fn execute(options: &Options, plan: &Plan) -> Result<i32> {
             _ => Vec::new(),
         },
         records: RunRecords::read(&plan.project()?.work_dir),
+        affected: &choice.affected,
     };
-    let chosen: std::collections::HashSet<&String> = choice.names.iter().collect();
-    let listed = names.iter().map(|name| context.listed(name, chosen.contains(name)));
+    let default: HashSet<String> = plan.selected()?.into_iter().collect();
+    let listed = names.iter().map(|name| context.listed(name, default.contains(name)));
     let listed = listed.collect::<Result<Vec<ListedEnv>, ConfigError>>()?;
     let text = if is_json {
         serde_json::to_string_pretty(&listed)?
@@ -125,6 +139,7 @@ impl ListingContext<'_> {
         let environment = self.plan.environment(name)?;
         let service = environment.service.as_ref();
         let of_project = self.labels.iter().filter(|(_, members)| members.iter().any(|one| one == name));
+        let verdict = self.affected.iter().find(|one| one.name == name);
         let mut labels: Vec<String> = of_project.map(|(label, _)| label.clone()).collect();
         for label in settings.list(&set, "labels").unwrap_or_default() {
             if !labels.contains(&label) {
@@ -144,6 +159,8 @@ impl ListingContext<'_> {
             ports: service.map(|service| service.address.ports.clone()).unwrap_or_default(),
             seconds: self.records.seconds(name),
             digest: self.plan.inputs(name)?.digest(),
+            affected: verdict.map(|one| one.affected),
+            because: verdict.map(|one| one.because.clone()),
         })
     }
 }

@@ -1,6 +1,7 @@
 //! Runs the verb of the command line; one file per verb.
 
 pub mod audit;
+mod changes;
 mod choice;
 mod complete;
 pub mod completion;

@@ -36,6 +36,10 @@ pub fn execute(options: &Options) -> Result<i32> {
     plan.ensure_only_run_environments()?;
     let choice = choose(options, &plan, plan.selected()?)?;
     report_warnings(&plan, options);
+    if options.selection.recent.explain {
+        let reporter = reporter(options, ProgressDisplay::Plain);
+        choice.explanation().into_iter().for_each(|text| reporter.event(RunEvent::Notice { text }));
+    }
     if let Some(text) = choice.why_empty() {
         return finish_without_environments(options, &plan, &discovery, (choice, text));
     }
@@ -56,14 +60,14 @@ pub(super) fn run_environments(
     names: Vec<String>,
     start: Instant,
 ) -> Result<i32> {
-    run_chosen(options, plan, discovery, Choice { names, slice: None }, start)
+    run_chosen(options, plan, discovery, Choice::everything(names), start)
 }
 
 fn run_chosen(
     options: &Options,
     plan: &Arc<Plan>,
     discovery: Arc<PythonDiscovery>,
-    Choice { names, slice }: Choice,
+    Choice { names, slice, .. }: Choice,
     start: Instant,
 ) -> Result<i32> {
     // The folders of all must be known, so it is also said of the others that they are left out.

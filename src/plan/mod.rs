@@ -3,6 +3,7 @@
 //! A [`Plan`] contains all environments, with those that build packages and those that are selected; each is converted to a
 //! typed [`Environment`] on demand.
 
+pub mod affected;
 mod define;
 pub mod graph;
 mod inputs;
@@ -108,16 +109,7 @@ pub fn read(options: Arc<Options>, interpreters: Arc<dyn InterpreterLookup>) -> 
         options.project.root_dir.as_deref(),
         &options.process.current_dir,
     )?;
-    let settings = Settings::new(discovery.source, options, interpreters)?;
-    let plan = Plan {
-        settings,
-        defined: Vec::new(),
-        listed: FxHashSet::default(),
-        job: None,
-        warnings: Mutex::default(),
-        left_out: Mutex::default(),
-        right_builders: Mutex::default(),
-    };
+    let plan = Plan::new(Settings::new(discovery.source, options, interpreters)?);
     plan.warnings.lock().extend(discovery.warning.map(PlanWarning::of_project));
     Ok(plan)
 }
@@ -130,6 +122,27 @@ pub fn open(options: Arc<Options>, interpreters: Arc<dyn InterpreterLookup>) -> 
 }
 
 impl Plan {
+    fn new(settings: Arc<Settings>) -> Self {
+        Self {
+            settings,
+            defined: Vec::new(),
+            listed: FxHashSet::default(),
+            job: None,
+            warnings: Mutex::default(),
+            left_out: Mutex::default(),
+            right_builders: Mutex::default(),
+        }
+    }
+
+    /// The plan of another version of the configuration, with the same options.
+    pub fn with_source(&self, source: source::ConfigSource) -> Result<Self, ConfigError> {
+        let settings =
+            Settings::new(source, Arc::clone(&self.settings.options), Arc::clone(&self.settings.interpreters))?;
+        let mut plan = Self::new(settings);
+        plan.settle()?;
+        Ok(plan)
+    }
+
     /// Determines the environments. Before this, only the project's own settings can be read.
     pub fn settle(&mut self) -> Result<(), ConfigError> {
         let fallback = !self.settings.options.list.no_fallback;

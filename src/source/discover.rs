@@ -115,9 +115,22 @@ fn assume_empty(root: Option<&Path>, current_dir: &Path) -> Discovery {
     Discovery { source, warning: Some(warning) }
 }
 
+/// The same configuration file with another text; `None` if that contains no configuration.
+pub fn with_text(source: &ConfigSource, text: String) -> Result<Option<ConfigSource>, ConfigError> {
+    let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
+    parse(source.format, (&source.path, &source.path), text)
+}
+
 /// Reads a file in the given format; `None` if it contains no such configuration.
 fn load(format: ConfigFormatKind, path: &Path, shown: &Path) -> Result<Option<ConfigSource>, ConfigError> {
-    let text = read_text(format, path)?;
+    parse(format, (path, shown), read_text(format, path)?)
+}
+
+fn parse(
+    format: ConfigFormatKind,
+    (path, shown): (&Path, &Path),
+    text: String,
+) -> Result<Option<ConfigSource>, ConfigError> {
     match format {
         ConfigFormatKind::ToxIni => read_ini(format, (path, shown), text, 0).map(Some),
         ConfigFormatKind::SetupCfg => {

@@ -24,6 +24,17 @@ pub(super) fn slices() -> Vec<Arg> {
     under("Slices", vec![shard, balance, durations, flag("after_shards", help).long("after-shards")])
 }
 
+/// The options that choose environments by what happened last.
+pub(super) fn recent() -> Vec<Arg> {
+    let help = "take only environments whose inputs have changed since --base";
+    let affected = flag("affected", help).long("affected");
+    let help = "compare with this commit [default: where the branch began, or what the CI service names]";
+    let base = value("affected_base", "REV", help).long("base");
+    let explain = flag("affected_explain", "say for each environment why it is taken or not").long("explain");
+    let last_failed = flag("last_failed", "take only environments that failed when they last ran").long("last-failed");
+    under("Changes", vec![affected, base, explain, last_failed])
+}
+
 /// The options of `merge`.
 pub(super) fn merging() -> Vec<Arg> {
     let results = values("merge_files", "RESULT", "files that --result-json wrote").required(true);

@@ -98,6 +98,7 @@ impl CommandWord {
             result.extend(selection(self));
         }
         if self.verb().is_some_and(fanout::chooses) {
+            result.extend(fanout::recent());
             result.extend(fanout::slices());
         }
         let is_about_locks = self.verb().is_some_and(Verb::is_about_locks);

@@ -5,7 +5,7 @@ use crate::cli::UsageError;
 use crate::cli::arguments::{BALANCES, LIST_FORMATS, SUMMARIES};
 use crate::cli::convert::TEXT;
 use crate::cli::options::{
-    Balance, FanoutOptions, ListFormat, ListOptions, MergeOptions, SlicePart, Slicing, SummaryFormat,
+    Balance, FanoutOptions, ListFormat, ListOptions, MergeOptions, RecentChoice, SlicePart, Slicing, SummaryFormat,
 };
 use crate::cli::shard;
 
@@ -28,6 +28,21 @@ impl OptionsResolver<'_> {
                 _ => Balance::Count,
             },
             durations: self.typed("durations").map(|path| absolute(&self.context.current_dir, path)),
+        })
+    }
+
+    pub(super) fn recent_choice(&self) -> Result<RecentChoice, UsageError> {
+        let affected = self.flag("affected", false);
+        for id in ["affected_base", "affected_explain"] {
+            if !affected && self.is_typed(id) {
+                return Err(self.problem(id, "only allowed with --affected"));
+            }
+        }
+        Ok(RecentChoice {
+            last_failed: self.flag("last_failed", false),
+            affected,
+            base: self.typed("affected_base").map(str::to_owned),
+            explain: self.is_typed("affected_explain"),
         })
     }
 

@@ -3,6 +3,7 @@
 //! <https://tox.wiki/en/4.67.15/reference/config.html>
 
 mod environment;
+mod fanout;
 mod lock;
 mod pack;
 mod packaging;
@@ -84,7 +85,8 @@ const fn aliased(
 const OF_TOX: [&[SettingKey]; 4] = [project::KEYS, environment::KEYS, uv::KEYS, packaging::KEYS];
 
 /// The keys that tox does not have; `config` shows them only if they are used.
-const OWN: [&[SettingKey]; 5] = [runtime::INSTALLING, service::KEYS, runtime::KEYS, lock::KEYS, pack::KEYS];
+const OWN: [&[SettingKey]; 6] =
+    [runtime::INSTALLING, service::KEYS, runtime::KEYS, lock::KEYS, pack::KEYS, fanout::KEYS];
 
 /// All keys, tox's first.
 pub fn all() -> impl Iterator<Item = &'static SettingKey> {
