@@ -248,6 +248,19 @@ fn a_packaging_environment_without_its_interpreter_ends_the_run_as_in_tox() {
     same_as_tox(&cases);
 }
 
+#[test]
+fn an_environment_for_another_platform_is_skipped_whatever_else_is_wrong_with_it() {
+    let wrong =
+        ["base_python = py315", "deps = {[nowhere]x}", "commands = {[a]b}", "set_env = {[a]b}", "package = odd"];
+    let broken = |line: &str| {
+        let ini = "[tox]\nenv_list = py310, ok\nno_package = true\n[testenv]\ncommands = python -c pass\n";
+        format!("{ini}[testenv:py310]\nplatform = win32\n{line}\n")
+    };
+    let mut cases = Vec::from(wrong.map(|line| Case::new(line, broken(line), "run")));
+    cases.push(Case::new("packaged", broken("deps = {[nowhere]x}").replace("no_package = true\n", ""), "run"));
+    same_as_tox(&cases);
+}
+
 /// A configuration whose one environment is asked for, and another that is not.
 fn beside(asked: &str, other: &str, more: &str) -> String {
     format!(

@@ -12,7 +12,7 @@ use crate::builder::layer::bases::{BaseFailure, BuiltBase, LayerBases};
 use crate::builder::missing_program::missing_program;
 use crate::builder::packaging_env::PackagingEnvs;
 use crate::builder::prebuilder::Prebuilder;
-use crate::builder::preconditions::{check_platform, skipped_base};
+use crate::builder::preconditions::{check_platform, check_platform_pattern, skipped_base};
 use crate::builder::run_context::RunContext;
 use crate::builder::services;
 use crate::builder::services::RunServices;
@@ -50,7 +50,7 @@ impl EnvRuns<'_> {
         self.run.output.reporter.event(RunEvent::EnvironmentStarted { environment: name.to_owned() });
         let mut command_seconds = Vec::new();
         let (mut ignore_outcome, mut fail_fast, mut show_anyway) = (false, false, false);
-        let outcome = self.plan.environment(name).map_err(EnvError::from).and_then(|environment| {
+        let outcome = self.environment(name).and_then(|environment| {
             (ignore_outcome, fail_fast) = (environment.execution.ignore_outcome, environment.execution.fail_fast);
             show_anyway = environment.execution.parallel_show_output;
             self.evaluate(&Arc::new(environment), Arc::clone(&reporter), &mut command_seconds)
@@ -91,9 +91,19 @@ impl EnvRuns<'_> {
         (result, show_anyway)
     }
 
+    /// As in tox, an environment for another platform is skipped whatever else is wrong with it.
+    fn environment(&self, name: &str) -> Result<Environment, EnvError> {
+        self.plan.environment(name).map_err(|error| {
+            let settings = &self.plan.settings;
+            let platform = settings.text(&settings.environment(name), "platform");
+            let skip = platform.ok().and_then(|platform| check_platform_pattern(&platform).err());
+            skip.filter(EnvError::is_skip).unwrap_or_else(|| error.into())
+        })
+    }
+
     /// Builds the environment `name` and returns the session for its commands.
     pub fn build(&self, name: &str, reporter: Arc<dyn Reporter>) -> Result<ReadyEnv, EnvError> {
-        let environment = self.plan.environment(name)?;
+        let environment = self.environment(name)?;
         self.build_environment(Arc::new(environment), reporter)
     }
 

@@ -71,7 +71,12 @@ impl Preconditions<'_> {
 }
 
 pub fn check_platform(environment: &Environment) -> Result<(), EnvError> {
-    let (wanted, actual) = (environment.platform.as_str(), RunContext::platform());
+    check_platform_pattern(&environment.platform)
+}
+
+/// Whether the pattern of a `platform` setting matches this machine; the error is a skip if it does not.
+pub fn check_platform_pattern(wanted: &str) -> Result<(), EnvError> {
+    let actual = RunContext::platform();
     if wanted.is_empty() || wanted == actual {
         return Ok(());
     }
