@@ -3,6 +3,7 @@
 
 mod backends;
 mod build;
+mod cache_command;
 mod caches;
 mod creation;
 mod durability;

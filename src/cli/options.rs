@@ -334,6 +334,24 @@ pub struct LockOptions {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct FanoutOptions {
     pub merge: MergeOptions,
+    pub cache: CacheOptions,
+}
+
+/// Options of `cache`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CacheOptions {
+    pub action: CacheAction,
+    /// `--ci` of `prune`.
+    pub ci: bool,
+}
+
+/// What `cache` does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CacheAction {
+    #[default]
+    Key,
+    Size,
+    Prune,
 }
 
 /// Options of `merge`.

@@ -38,12 +38,13 @@ pub enum Verb {
     Releases,
     Rollback,
     Man,
+    Cache,
     Completion,
 }
 
 impl Verb {
     /// All commands, in the order of the help.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 37] = [
         Self::Run,
         Self::RunParallel,
         Self::Merge,
@@ -78,6 +79,7 @@ impl Verb {
         Self::Install,
         Self::Releases,
         Self::Rollback,
+        Self::Cache,
         Self::Man,
         Self::Completion,
     ];
@@ -107,6 +109,7 @@ impl Verb {
             Self::Devenv => ("devenv", Some("d")),
             Self::Schema => ("schema", None),
             Self::Quickstart => ("quickstart", Some("q")),
+            Self::Cache => ("cache", None),
             Self::Man => ("man", None),
             Self::Import => ("import", None),
             Self::Lock => ("lock", None),
@@ -165,6 +168,7 @@ impl Verb {
             Self::Install => "Install a packed file as a release",
             Self::Releases => "List installed releases",
             Self::Rollback => "Switch to an earlier release",
+            Self::Cache => "Manage what runs leave on disk",
             Self::Man => "Install the manual page",
             Self::Completion => "Generate shell completions",
         }
@@ -182,6 +186,7 @@ impl Verb {
             Self::Scale => "[options] ENV=N ...",
             Self::Verify | Self::Install => "[options] FILE",
             Self::Merge => "[options] RESULT ...",
+            Self::Cache => "[options] key|size|prune",
             Self::Rollback => "[options] [N]",
             Self::Serve | Self::Up | Self::Down | Self::Ps | Self::Logs | Self::Events => "[options] [ENV ...]",
             Self::Start | Self::Stop | Self::Restart | Self::Wait => "[options] ENV ...",
@@ -273,6 +278,11 @@ impl Verb {
             Self::Quickstart => {
                 "Creates a tox.ini that runs pytest, by default in the current folder. An existing file is not \
                  overwritten."
+            }
+            Self::Cache => {
+                "key prints the key for a CI cache of the work folder and the prefix for older ones: the key changes \
+                 when what the selected environments are made from does. size shows what takes the room. prune removes \
+                 environments that the configuration no longer has."
             }
             Self::Man => "Installs the manual page in your home directory and prints any step that is left to you.",
             Self::Import => {
@@ -380,6 +390,10 @@ impl Verb {
                 ("schema --all-keys > envo.schema.json", "with the keys of services and locks"),
             ],
             Self::Quickstart => &[("quickstart", "in the current folder"), ("q service", "in the folder service")],
+            Self::Cache => &[
+                ("cache key -e py311 >> $GITHUB_OUTPUT", "as outputs of a step"),
+                ("cache prune --ci", "before a CI service stores .tox"),
+            ],
             Self::Man => &[("man", "then: man envo")],
             Self::Import => &[
                 ("import procfile", "convert the file Procfile"),

@@ -1,6 +1,7 @@
 //! Runs the verb of the command line; one file per verb.
 
 pub mod audit;
+pub mod cache;
 mod changes;
 mod choice;
 mod complete;
@@ -196,6 +197,7 @@ fn dispatch(options: &Options) -> anyhow::Result<i32> {
         Verb::Install => releases::execute_install(options),
         Verb::Releases => releases::execute_list(options),
         Verb::Rollback => releases::execute_rollback(options),
+        Verb::Cache => cache::execute(options),
         Verb::Merge => merge::execute(options),
         Verb::Man => man::execute(options),
         Verb::Completion => completion::execute(options),

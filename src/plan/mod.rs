@@ -16,6 +16,7 @@ pub mod services;
 pub mod shard;
 mod skip;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -190,6 +191,22 @@ impl Plan {
         let asked = self.defined.iter().filter(|entry| entry.missing_runner.is_none() && entry.active);
         let warning = |entry: &DefinedEnv| skip.as_ref().and_then(|skip| skip.warning(&entry.name));
         Ok(asked.map(|entry| (entry.clone(), warning(entry))).collect())
+    }
+
+    /// The folders of all environments, whether or not they are selected.
+    pub fn environment_folders(&self) -> Result<Vec<PathBuf>, ConfigError> {
+        let folder = |entry: &DefinedEnv| {
+            self.settings.path(&self.settings.environment_of_kind(&entry.name, entry.kind), "env_dir")
+        };
+        self.defined.iter().map(folder).collect()
+    }
+
+    /// Whether an environment of that name builds packages, or is the one for missing programs of `requires`.
+    pub fn is_packager_folder(&self, name: &str) -> Result<bool, ConfigError> {
+        let builders = self.defined.iter().filter(|entry| entry.kind.is_package());
+        // Those of other interpreters are only known when these are asked: `.pkg-cpython311`.
+        let is_of = |entry: &DefinedEnv| name.strip_prefix(&entry.name).is_some_and(|rest| rest.starts_with('-'));
+        Ok(builders.into_iter().any(is_of) || name == self.settings.text(self.settings.core(), "provision_tox_env")?)
     }
 
     /// Whether any environment has the project installed.

@@ -7,6 +7,8 @@ use super::shapes::{choice, flag, under, value, values};
 
 /// The output formats of `list`, the default first.
 pub const LIST_FORMATS: [&str; 3] = ["text", "json", "github"];
+/// What `cache` does.
+pub const CACHE_ACTIONS: [&str; 3] = ["key", "size", "prune"];
 /// The formats of the summary of `merge`, the default first.
 pub const SUMMARIES: [&str; 2] = ["text", "github"];
 /// The values of `--balance`, the default first.
@@ -49,6 +51,13 @@ pub(super) fn merging() -> Vec<Arg> {
     let help = "write how long each environment took to this file, for --balance time";
     let durations = value("merge_durations", "FILE", help).long("durations");
     under("Results", vec![results, json, junit, summary, expect, durations])
+}
+
+/// The options of `cache`.
+pub(super) fn caching() -> Vec<Arg> {
+    let action = choice("cache_action", CACHE_ACTIONS, "key, size or prune").value_name("ACTION").required(true);
+    let help = "with prune, also remove logs and temporary files, which need not be stored";
+    under("Cache", vec![action, flag("cache_ci", help).long("ci")])
 }
 
 /// The output format of `list`.

@@ -9,7 +9,7 @@ mod options;
 mod shapes;
 mod shipping;
 
-pub use fanout::{BALANCES, LIST_FORMATS, SUMMARIES};
+pub use fanout::{BALANCES, CACHE_ACTIONS, LIST_FORMATS, SUMMARIES};
 pub use locks::{GRAPH_FORMATS, TABLE_FORMATS};
 pub use options::{COLORS, DEPENDS_FORMATS, IMPORT_KINDS, REPORTS, RUNNERS, SHELLS};
 pub use shipping::PACK_FORMATS;
@@ -106,13 +106,14 @@ impl CommandWord {
             result.extend(options::general());
             return result;
         }
-        if !self.talks_only() && !is_about_locks && self != Self::Verb(Verb::Services) {
+        let builds_nothing = matches!(self, Self::Verb(Verb::Services | Verb::Cache));
+        if !self.talks_only() && !is_about_locks && !builds_nothing {
             result.extend(building(self));
         }
         if matches!(self, Self::Verb(Verb::RunParallel) | Self::Legacy) {
             result.extend(parallel(self));
         }
-        let shows_only = is_about_locks || matches!(self, Self::Verb(Verb::List | Verb::Depends));
+        let shows_only = is_about_locks || matches!(self, Self::Verb(Verb::List | Verb::Depends | Verb::Cache));
         if self.concerns_environments() && !shows_only {
             result.extend(environment(self));
         }

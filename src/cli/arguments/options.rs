@@ -61,6 +61,7 @@ pub fn command_specific(word: CommandWord) -> Vec<Arg> {
             vec![value("quickstart_root", "root", help).help_heading("Project folder")]
         }
         CommandWord::Verb(Verb::Merge) => fanout::merging(),
+        CommandWord::Verb(Verb::Cache) => fanout::caching(),
         CommandWord::Verb(Verb::Depends) => {
             let help = "set the output format: tree, mermaid, dot or json [default: tree]";
             let format = choice("depends_format", DEPENDS_FORMATS, help).long("format").value_name("FORMAT");

@@ -5,7 +5,8 @@ use crate::cli::UsageError;
 use crate::cli::arguments::{BALANCES, LIST_FORMATS, SUMMARIES};
 use crate::cli::convert::TEXT;
 use crate::cli::options::{
-    Balance, FanoutOptions, ListFormat, ListOptions, MergeOptions, RecentChoice, SlicePart, Slicing, SummaryFormat,
+    Balance, CacheAction, CacheOptions, FanoutOptions, ListFormat, ListOptions, MergeOptions, RecentChoice, SlicePart,
+    Slicing, SummaryFormat,
 };
 use crate::cli::shard;
 
@@ -57,6 +58,14 @@ impl OptionsResolver<'_> {
                 },
                 expected: self.all_typed("merge_expected").iter().flat_map(|text| environment_names(text)).collect(),
                 durations: self.typed("merge_durations").map(path),
+            },
+            cache: CacheOptions {
+                action: match self.typed("cache_action") {
+                    Some("size") => CacheAction::Size,
+                    Some("prune") => CacheAction::Prune,
+                    _ => CacheAction::Key,
+                },
+                ci: self.is_typed("cache_ci"),
             },
         }
     }
