@@ -249,6 +249,21 @@ fn a_packaging_environment_without_its_interpreter_ends_the_run_as_in_tox() {
 }
 
 #[test]
+fn a_packaging_environment_is_of_one_kind() {
+    let ini = "[tox]\nenv_list = a, b\n[testenv]\ncommands = python -c pass\n[testenv:a]\npackage = KIND\n\
+               [testenv:b]\npackage = external\npackage_env = .pkg\n";
+    let mut cases = Vec::new();
+    for kind in ["sdist", "wheel", "deps-only", "editable", "skip", "external\npackage_env = .pkg"] {
+        for arguments in ["list", "run -e a --notest", "config -k package"] {
+            cases.push(Case::new(format!("{kind}: {arguments}"), ini.replace("KIND", kind), arguments));
+        }
+    }
+    let wheel = ini.replace("KIND", "wheel\nwheel_build_env = .w").replace("package_env = .pkg", "package_env = .w");
+    cases.push(Case::new("wheel", wheel, "list"));
+    same_as_tox(&cases);
+}
+
+#[test]
 fn an_environment_for_another_platform_is_skipped_whatever_else_is_wrong_with_it() {
     let wrong =
         ["base_python = py315", "deps = {[nowhere]x}", "commands = {[a]b}", "set_env = {[a]b}", "package = odd"];

@@ -14,20 +14,37 @@ use crate::settings::value::SettingValue;
 /// The packaging environments, as they are found.
 #[derive(Default)]
 struct Packagers {
-    kinds: FxHashMap<String, SetKind>,
+    kinds: FxHashMap<String, Runner>,
     order: Vec<String>,
 }
 
 impl Packagers {
-    fn add(&mut self, name: &str, kind: SetKind) {
+    fn add(&mut self, name: &str, packager: Runner) -> Result<(), ConfigError> {
         // Nearly all environments have the same.
-        match self.kinds.get_mut(name) {
-            Some(known) => *known = kind,
+        match self.kinds.get(name) {
+            Some(known) if *known == packager => Ok(()),
+            Some(known) => {
+                let (known, other) = (known.name(), packager.name());
+                let text = format!("{name} is already defined as a {known}, cannot be {other} too");
+                Err(ConfigError::handled(text)
+                    .hint("give one of the environments that use it another `package_env` or `wheel_build_env`"))
+            }
             None => {
-                self.kinds.insert(name.to_owned(), kind);
+                self.kinds.insert(name.to_owned(), packager);
                 self.order.push(name.to_owned());
+                Ok(())
             }
         }
+    }
+}
+
+/// Who builds packages in an environment of that kind for one with the runner.
+fn packager(kind: SetKind, runner: Option<Runner>) -> Runner {
+    match (kind, runner.is_some_and(Runner::uses_uv)) {
+        (SetKind::CommandPackage, false) => Runner::CommandPackager,
+        (SetKind::CommandPackage, true) => Runner::UvCommandPackager,
+        (_, false) => Runner::Pep517Packager,
+        (_, true) => Runner::UvPep517Packager,
     }
 }
 
@@ -93,14 +110,14 @@ impl Plan {
             self.settings.package_with_uv(package_env);
         }
         let wheel_env = self.wheel_environment(set, package)?;
-        packagers.add(package_env, package.builder_kind);
+        packagers.add(package_env, packager(package.builder_kind, runner))?;
         if package.builder_kind == SetKind::CommandPackage {
             // Where an external builder makes an sdist, this one finds out what that requires.
-            packagers.add(&sdist_describer(package_env), SetKind::Pep517Package);
+            packagers.add(&sdist_describer(package_env), packager(SetKind::Pep517Package, runner))?;
         }
         if let Some(wheel_env) = wheel_env {
             self.check_package_environment(name, &wheel_env)?;
-            packagers.add(&wheel_env, SetKind::Pep517Package);
+            packagers.add(&wheel_env, packager(SetKind::Pep517Package, runner))?;
         }
         Ok(())
     }
@@ -122,7 +139,10 @@ impl Plan {
         let places = named.ordered.iter().enumerate().filter(|(_, (name, _))| kinds.contains_key(name));
         let places: FxHashMap<&str, usize> = places.map(|(at, (name, _))| (name.as_str(), at)).collect();
         for name in order {
-            let kind = kinds[&name];
+            let kind = match kinds[&name] {
+                Runner::CommandPackager | Runner::UvCommandPackager => SetKind::CommandPackage,
+                _ => SetKind::Pep517Package,
+            };
             self.settings.redefine(&name, kind);
             let place = places.get(name.as_str()).copied();
             let active = place.map_or(all, |at| named.ordered[at].1);
