@@ -20,6 +20,7 @@ pub mod error;
 pub mod event;
 pub mod execute;
 pub mod exit_code;
+pub mod export;
 pub mod factor;
 pub mod import;
 pub mod install;

@@ -10,6 +10,7 @@ mod config_agreement;
 mod config_check;
 pub mod differential;
 mod env_files;
+mod export;
 mod fanout;
 mod import;
 mod list;

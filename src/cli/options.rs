@@ -335,6 +335,16 @@ pub struct LockOptions {
 pub struct FanoutOptions {
     pub merge: MergeOptions,
     pub cache: CacheOptions,
+    pub export: ExportOptions,
+}
+
+/// Options of `export`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ExportOptions {
+    /// One of [`crate::cli::arguments::EXPORTS`].
+    pub target: String,
+    pub write: bool,
+    pub check: bool,
 }
 
 /// Options of `cache`.

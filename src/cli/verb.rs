@@ -38,13 +38,14 @@ pub enum Verb {
     Releases,
     Rollback,
     Man,
+    Export,
     Cache,
     Completion,
 }
 
 impl Verb {
     /// All commands, in the order of the help.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 38] = [
         Self::Run,
         Self::RunParallel,
         Self::Merge,
@@ -79,6 +80,7 @@ impl Verb {
         Self::Install,
         Self::Releases,
         Self::Rollback,
+        Self::Export,
         Self::Cache,
         Self::Man,
         Self::Completion,
@@ -109,6 +111,7 @@ impl Verb {
             Self::Devenv => ("devenv", Some("d")),
             Self::Schema => ("schema", None),
             Self::Quickstart => ("quickstart", Some("q")),
+            Self::Export => ("export", None),
             Self::Cache => ("cache", None),
             Self::Man => ("man", None),
             Self::Import => ("import", None),
@@ -168,6 +171,7 @@ impl Verb {
             Self::Install => "Install a packed file as a release",
             Self::Releases => "List installed releases",
             Self::Rollback => "Switch to an earlier release",
+            Self::Export => "Write the files of CI services and of a Procfile",
             Self::Cache => "Manage what runs leave on disk",
             Self::Man => "Install the manual page",
             Self::Completion => "Generate shell completions",
@@ -186,6 +190,7 @@ impl Verb {
             Self::Scale => "[options] ENV=N ...",
             Self::Verify | Self::Install => "[options] FILE",
             Self::Merge => "[options] RESULT ...",
+            Self::Export => "[options] TARGET",
             Self::Cache => "[options] key|size|prune",
             Self::Rollback => "[options] [N]",
             Self::Serve | Self::Up | Self::Down | Self::Ps | Self::Logs | Self::Events => "[options] [ENV ...]",
@@ -278,6 +283,11 @@ impl Verb {
             Self::Quickstart => {
                 "Creates a tox.ini that runs pytest, by default in the current folder. An existing file is not \
                  overwritten."
+            }
+            Self::Export => {
+                "Prints a workflow for GitHub Actions, a pipeline for GitLab, or a Procfile. A job runs the environments \
+                 that need the same services, in slices; a last job merges the results. --write puts the file in its \
+                 usual place, and --check exits with 1 if it is out of date there."
             }
             Self::Cache => {
                 "key prints the key for a CI cache of the work folder and the prefix for older ones: the key changes \
@@ -390,6 +400,10 @@ impl Verb {
                 ("schema --all-keys > envo.schema.json", "with the keys of services and locks"),
             ],
             Self::Quickstart => &[("quickstart", "in the current folder"), ("q service", "in the folder service")],
+            Self::Export => &[
+                ("export github --write", "write .github/workflows/envo.yml"),
+                ("export gitlab --check", "in CI: fail if .gitlab-ci.yml is out of date"),
+            ],
             Self::Cache => &[
                 ("cache key -e py311 >> $GITHUB_OUTPUT", "as outputs of a step"),
                 ("cache prune --ci", "before a CI service stores .tox"),

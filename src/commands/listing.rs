@@ -177,12 +177,20 @@ fn runtimes(environment: &Environment, plan: &Plan) -> Vec<ListedRuntime> {
     found
 }
 
-/// The version that the first interpreter must have, as `actions/setup-python` and its like write it.
+/// The version that the first interpreter must have; that of the host Python for an environment that names none.
 fn python_version(environment: &Environment, plan: &Plan) -> Option<String> {
+    let specs = &environment.python.base_python;
+    if PythonSpec::parse(specs.first()?).path.is_some() {
+        return Some(plan.settings.interpreters.find(specs)?.dotted_version());
+    }
+    required_python(environment)
+}
+
+/// The version that the first interpreter must have, as `actions/setup-python` and its like write it; `None` for any.
+pub(super) fn required_python(environment: &Environment) -> Option<String> {
     let spec = PythonSpec::parse(environment.python.base_python.first()?);
     if spec.path.is_some() {
-        // The host Python, for an environment that names none.
-        return Some(plan.settings.interpreters.find(&environment.python.base_python)?.dotted_version());
+        return None;
     }
     if spec.specifier.is_some() {
         return spec.specifier;

@@ -13,6 +13,7 @@ pub mod depends;
 pub mod devenv;
 mod discovery;
 pub mod exec;
+pub mod export;
 pub mod graph;
 pub mod import;
 mod list;
@@ -197,6 +198,7 @@ fn dispatch(options: &Options) -> anyhow::Result<i32> {
         Verb::Install => releases::execute_install(options),
         Verb::Releases => releases::execute_list(options),
         Verb::Rollback => releases::execute_rollback(options),
+        Verb::Export => export::execute(options),
         Verb::Cache => cache::execute(options),
         Verb::Merge => merge::execute(options),
         Verb::Man => man::execute(options),

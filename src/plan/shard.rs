@@ -78,6 +78,11 @@ impl Divided<'_> {
         Slices { slices, after: (0..self.names.len()).filter(|at| after[*at]).collect() }
     }
 
+    /// Environments that depend on each other, without those that run after all slices.
+    pub fn dependent_groups(&self) -> Vec<Vec<usize>> {
+        self.groups(&self.after())
+    }
+
     /// The environments that would join most of the others in one slice.
     fn after(&self) -> Vec<bool> {
         let mut after: Vec<bool> = self.depends.iter().map(|depends| !depends.is_empty()).collect();

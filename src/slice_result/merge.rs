@@ -91,12 +91,28 @@ pub fn merge(files: &[ResultFile], expected: &[String]) -> Result<MergedResult, 
         && let Some((slice, _)) = slices.first()
     {
         wrong.push(format!("`{}` is not the result of a slice, but `{}` is", whole.name, slice.name));
-    } else if let Some(first) = slices.first() {
-        check_slices(*first, &slices, &mut wrong);
+    } else {
+        check_configurations(&slices, &mut wrong);
+        // Jobs may have divided different environments; each division must be complete.
+        let mut divisions: Vec<&[String]> = Vec::new();
+        for (_, slice) in &slices {
+            if !divisions.contains(&slice.selected.as_slice()) {
+                divisions.push(&slice.selected);
+            }
+        }
+        for selected in divisions {
+            let of_division: Vec<_> = slices.iter().copied().filter(|(_, slice)| slice.selected == selected).collect();
+            check_slices(&of_division, &mut wrong);
+        }
     }
     let mut owners: BTreeMap<String, &ResultFile> = BTreeMap::new();
     let mut results: BTreeMap<String, EnvironmentResult> = BTreeMap::new();
-    let mut order: Vec<String> = slices.first().map(|(_, slice)| slice.selected.clone()).unwrap_or_default();
+    let mut order: Vec<String> = Vec::new();
+    for name in expected.iter().chain(slices.iter().flat_map(|(_, slice)| &slice.selected)) {
+        if !order.contains(name) {
+            order.push(name.clone());
+        }
+    }
     for file in files {
         for result in file.results() {
             if let Some(other) = owners.insert(result.name.clone(), file) {
@@ -131,21 +147,23 @@ pub fn merge(files: &[ResultFile], expected: &[String]) -> Result<MergedResult, 
     })
 }
 
-/// Checks that the slices are of one division, and that each is there once.
-fn check_slices(
-    (first_file, first): (&ResultFile, &SliceResult),
-    slices: &[(&ResultFile, &SliceResult)],
-    wrong: &mut Vec<String>,
-) {
+fn check_configurations(slices: &[(&ResultFile, &SliceResult)], wrong: &mut Vec<String>) {
+    let Some((first_file, first)) = slices.first() else { return };
+    let others = slices.iter().filter(|(_, slice)| slice.configuration != first.configuration);
+    wrong.extend(
+        others.map(|(file, _)| {
+            format!("`{}` and `{}` are results of different configurations", first_file.name, file.name)
+        }),
+    );
+}
+
+/// Checks that each slice of one division is there once.
+fn check_slices(slices: &[(&ResultFile, &SliceResult)], wrong: &mut Vec<String>) {
+    let Some((first_file, first)) = slices.first() else { return };
     let shards: Vec<_> = slices.iter().filter_map(|(file, slice)| Some((file, slice.shard?))).collect();
     let total = shards.first().map_or(0, |(_, shard)| shard.total);
     for (file, slice) in slices {
-        let pair = format!("`{}` and `{}`", first_file.name, file.name);
-        if slice.configuration != first.configuration {
-            wrong.push(format!("{pair} are results of different configurations"));
-        } else if slice.selected != first.selected || slice.after != first.after {
-            wrong.push(format!("{pair} are slices of different environments"));
-        } else if let Some(shard) = slice.shard.filter(|shard| shard.total != total) {
+        if let Some(shard) = slice.shard.filter(|shard| shard.total != total) {
             wrong.push(format!(
                 "`{}` is one of {} slices, `{}` one of {total}",
                 file.name, shard.total, first_file.name

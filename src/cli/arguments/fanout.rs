@@ -7,6 +7,8 @@ use super::shapes::{choice, flag, under, value, values};
 
 /// The output formats of `list`, the default first.
 pub const LIST_FORMATS: [&str; 3] = ["text", "json", "github"];
+/// What `export` writes.
+pub const EXPORTS: [&str; 3] = ["github", "gitlab", "procfile"];
 /// What `cache` does.
 pub const CACHE_ACTIONS: [&str; 3] = ["key", "size", "prune"];
 /// The formats of the summary of `merge`, the default first.
@@ -58,6 +60,15 @@ pub(super) fn caching() -> Vec<Arg> {
     let action = choice("cache_action", CACHE_ACTIONS, "key, size or prune").value_name("ACTION").required(true);
     let help = "with prune, also remove logs and temporary files, which need not be stored";
     under("Cache", vec![action, flag("cache_ci", help).long("ci")])
+}
+
+/// The options of `export`.
+pub(super) fn exporting() -> Vec<Arg> {
+    let target = choice("export_target", EXPORTS, "github, gitlab or procfile").value_name("TARGET").required(true);
+    let write = flag("export_write", "write the file to its usual place").long("write");
+    let help = "exit with 1 if the file in its usual place is out of date";
+    let check = flag("export_check", help).long("check").conflicts_with("export_write");
+    under("Export", vec![target, write, check])
 }
 
 /// The output format of `list`.

@@ -9,7 +9,7 @@ mod options;
 mod shapes;
 mod shipping;
 
-pub use fanout::{BALANCES, CACHE_ACTIONS, LIST_FORMATS, SUMMARIES};
+pub use fanout::{BALANCES, CACHE_ACTIONS, EXPORTS, LIST_FORMATS, SUMMARIES};
 pub use locks::{GRAPH_FORMATS, TABLE_FORMATS};
 pub use options::{COLORS, DEPENDS_FORMATS, IMPORT_KINDS, REPORTS, RUNNERS, SHELLS};
 pub use shipping::PACK_FORMATS;
@@ -106,14 +106,15 @@ impl CommandWord {
             result.extend(options::general());
             return result;
         }
-        let builds_nothing = matches!(self, Self::Verb(Verb::Services | Verb::Cache));
+        let builds_nothing = matches!(self, Self::Verb(Verb::Services | Verb::Cache | Verb::Export));
         if !self.talks_only() && !is_about_locks && !builds_nothing {
             result.extend(building(self));
         }
         if matches!(self, Self::Verb(Verb::RunParallel) | Self::Legacy) {
             result.extend(parallel(self));
         }
-        let shows_only = is_about_locks || matches!(self, Self::Verb(Verb::List | Verb::Depends | Verb::Cache));
+        let shows_only =
+            is_about_locks || matches!(self, Self::Verb(Verb::List | Verb::Depends | Verb::Cache | Verb::Export));
         if self.concerns_environments() && !shows_only {
             result.extend(environment(self));
         }

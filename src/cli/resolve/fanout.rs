@@ -5,8 +5,8 @@ use crate::cli::UsageError;
 use crate::cli::arguments::{BALANCES, LIST_FORMATS, SUMMARIES};
 use crate::cli::convert::TEXT;
 use crate::cli::options::{
-    Balance, CacheAction, CacheOptions, FanoutOptions, ListFormat, ListOptions, MergeOptions, RecentChoice, SlicePart,
-    Slicing, SummaryFormat,
+    Balance, CacheAction, CacheOptions, ExportOptions, FanoutOptions, ListFormat, ListOptions, MergeOptions,
+    RecentChoice, SlicePart, Slicing, SummaryFormat,
 };
 use crate::cli::shard;
 
@@ -66,6 +66,11 @@ impl OptionsResolver<'_> {
                     _ => CacheAction::Key,
                 },
                 ci: self.is_typed("cache_ci"),
+            },
+            export: ExportOptions {
+                target: self.typed("export_target").unwrap_or_default().to_owned(),
+                write: self.is_typed("export_write"),
+                check: self.is_typed("export_check"),
             },
         }
     }
