@@ -181,7 +181,7 @@ fn help_and_versions_are_found_under_every_name() {
         let outcome = project.run(words).ends_with(254).says("unrecognized arguments: ");
         outcome.explains(&format!("help: {hint}"));
     };
-    unknown(&["py311"], "`envo run -e py311` runs the environment `py311`");
+    unknown(&["py311"], "if `py311` is an environment, `envo run -e py311` runs it");
     unknown(&["run", "py311"], "environments are named with `-e`: `envo run -e py311`");
     unknown(&["help", "nothing"], "`nothing` is not a command; `envo help` lists them");
     unknown(&["down", "-e", "first"], "`down` takes names without `-e`: `envo down NAME`");

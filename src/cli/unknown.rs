@@ -40,9 +40,13 @@ fn names() -> impl Iterator<Item = &'static str> {
     CommandWord::all().map(CommandWord::name)
 }
 
+/// Commands by the names that other tools have for them.
+const ELSEWHERE: [(&str, &str); 4] = [("status", "ps"), ("ls", "list"), ("show", "config"), ("shell", "devenv")];
+
 fn hint(unknown: &str, word: CommandWord, definition: &Command) -> Option<String> {
     if !unknown.starts_with('-') {
-        let command = most_alike(unknown, names());
+        let elsewhere = ELSEWHERE.iter().find(|(name, _)| *name == unknown).map(|(_, command)| *command);
+        let command = elsewhere.or_else(|| most_alike(unknown, names()));
         // After a command, a word is not meant as another command.
         return match command.filter(|_| word == CommandWord::Legacy) {
             Some(name) => Some(format!("did you mean the command `{name}`?")),
@@ -73,7 +77,7 @@ fn environment_hint(name: &str, word: CommandWord) -> Option<String> {
     let command = word.name();
     match word {
         CommandWord::Legacy if is_name => {
-            Some(format!("`envo run -e {name}` runs the environment `{name}`; `envo help` lists the commands"))
+            Some(format!("if `{name}` is an environment, `envo run -e {name}` runs it; `envo help` lists the commands"))
         }
         CommandWord::Legacy => None,
         _ if takes_names => is_name.then(|| format!("environments are named with `-e`: `envo {command} -e {name}`")),
@@ -98,8 +102,9 @@ mod tests {
         assert_eq!(hints("lst", CommandWord::Legacy), ["did you mean the command `list`?"]);
         assert_eq!(
             hints("py311", CommandWord::Legacy),
-            ["`envo run -e py311` runs the environment `py311`; `envo help` lists the commands"]
+            ["if `py311` is an environment, `envo run -e py311` runs it; `envo help` lists the commands"]
         );
+        assert_eq!(hints("status", CommandWord::Legacy), ["did you mean the command `ps`?"]);
         let named = ["environments are named with `-e`: `envo exec -e py311`"];
         assert_eq!(hints("py311", CommandWord::Verb(Verb::Exec)), named);
         assert_eq!(hints("-e", CommandWord::Verb(Verb::Down)), ["`down` takes names without `-e`: `envo down NAME`"]);
