@@ -301,7 +301,8 @@ mod tests {
         };
         let merged = merge(&[plain("1", "b", 0), plain("2", "a", 3)], &["a".to_owned()]).expect("it is complete");
         let codes: Vec<(&str, i32)> = merged.results.iter().map(|one| (one.name.as_str(), one.code)).collect();
-        assert_eq!(codes, [("b", 0), ("a", 3)]);
+        // What is expected comes first.
+        assert_eq!(codes, [("a", 3), ("b", 0)]);
         assert!(merge(&[plain("1", "a", 0), plain("2", "a", 0)], &[]).is_err());
         let missing = merge(&[plain("1", "a", 0)], &["z".to_owned()]).expect_err("z is missing");
         assert_eq!(missing.message, "`z` has no result");
