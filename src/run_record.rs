@@ -66,7 +66,7 @@ impl RunRecords {
             };
             records.environments.insert(result.name.clone(), RunRecord { seconds, failed });
         }
-        let mut temporary = scratch::file_in(folder, ".runs-", 0o644)?;
+        let mut temporary = scratch::file_in(folder, ".runs-", 0o666)?;
         serde_json::to_writer(&mut temporary, &records)?;
         temporary.write_all(b"\n")?;
         temporary.persist(&path).map(drop).map_err(|error| error.error)
@@ -112,8 +112,9 @@ impl Durations {
     }
 }
 
+/// Not in the state folder of services, which only exists when there are services.
 fn file(work_dir: &Path) -> PathBuf {
-    work_dir.join(".envo").join("runs.json")
+    work_dir.join(".envo-runs").join("runs.json")
 }
 
 /// Seconds, to the thousandth.
@@ -145,7 +146,7 @@ mod tests {
     #[test]
     fn damaged_records_count_as_none() -> std::io::Result<()> {
         let folder = tempfile::tempdir()?;
-        std::fs::create_dir(folder.path().join(".envo"))?;
+        std::fs::create_dir(folder.path().join(".envo-runs"))?;
         for text in ["", "{", "[]", r#"{"version":2,"environments":{}}"#] {
             std::fs::write(file(folder.path()), text)?;
             assert_eq!(RunRecords::read(folder.path()), RunRecords::default(), "{text}");

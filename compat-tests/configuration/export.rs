@@ -6,8 +6,12 @@ use regex::Regex;
 
 use crate::support::project::Project;
 
-const FILES: [(&str, &str); 3] =
-    [("github", ".github/workflows/envo.yml"), ("gitlab", ".gitlab-ci.yml"), ("procfile", "Procfile")];
+const FILES: [(&str, &str); 4] = [
+    ("github", ".github/workflows/envo.yml"),
+    ("gitlab", ".gitlab-ci.yml"),
+    ("slurm", "envo.slurm"),
+    ("procfile", "Procfile"),
+];
 
 #[test]
 fn the_files_of_the_fleet_are_what_export_writes() {
@@ -24,7 +28,7 @@ fn a_file_that_is_out_of_date_is_noticed_and_written_again() {
     let project = Project::fixture("fleet");
     let configuration = fs::read_to_string(project.path("tox.ini")).expect("it is there");
     let project = project.ini(&configuration.replace("lint, types", "lint, types, style"));
-    for (target, file) in &FILES[..2] {
+    for (target, file) in &FILES[..3] {
         let outcome = project.run(["export", target, "--check"]).ends_with(1);
         outcome.explains(&format!("{file} is out of date")).explains(&format!("envo export {target} --write"));
         project.run(["export", target, "--write"]).succeeds().explains(&format!("wrote {file}"));
@@ -73,6 +77,17 @@ fn the_jobs_of_the_fleet_together_are_one_run() {
     assert_eq!(names(&merged), names(&project.run(["run"]).succeeds().stdout));
     let all_but_one = files.iter().skip(1).map(String::as_str);
     project.run(["merge"].into_iter().chain(all_but_one)).ends_with(254).says("slice 1/2 is missing");
+}
+
+#[test]
+fn a_task_of_slurm_runs_its_slice_in_a_folder_of_its_own() {
+    let bin = std::path::Path::new(env!("CARGO_BIN_EXE_envo")).parent().expect("a folder").display().to_string();
+    let path = format!("{bin}:{}", std::env::var("PATH").expect("it is set"));
+    let task = [("SLURM_ARRAY_TASK_ID", "3"), ("SLURM_ARRAY_TASK_MIN", "1"), ("SLURM_ARRAY_TASK_COUNT", "3")];
+    let project = Project::fixture("fleet").variable("PATH", &path).variable("SLURM_RESTART_COUNT", "1");
+    let project = task.iter().fold(project, |project, (name, value)| project.variable(name, value));
+    project.run_program("sh", &["envo.slurm"]).succeeds().says("congratulations");
+    assert!(project.path("results/3.json").exists() && project.path(".tox/slurm/3-1").is_dir());
 }
 
 #[test]

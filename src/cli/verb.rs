@@ -171,7 +171,7 @@ impl Verb {
             Self::Install => "Install a packed file as a release",
             Self::Releases => "List installed releases",
             Self::Rollback => "Switch to an earlier release",
-            Self::Export => "Write the files of CI services and of a Procfile",
+            Self::Export => "Write the files of CI services and schedulers",
             Self::Cache => "Manage what runs leave on disk",
             Self::Man => "Install the manual page",
             Self::Completion => "Generate shell completions",
@@ -285,7 +285,7 @@ impl Verb {
                  overwritten."
             }
             Self::Export => {
-                "Prints a workflow for GitHub Actions, a pipeline for GitLab, or a Procfile. A job runs the environments \
+                "Prints a workflow for GitHub Actions, a pipeline for GitLab, a job array for Slurm, or a Procfile. A job runs the environments \
                  that need the same services, in slices; a last job merges the results. --write puts the file in its \
                  usual place, and --check exits with 1 if it is out of date there."
             }

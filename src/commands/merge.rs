@@ -80,7 +80,7 @@ fn write_all(outputs: Vec<(PathBuf, String)>) -> Result<()> {
         if path.is_dir() {
             anyhow::bail!("{}: it is a folder", context());
         }
-        let mut file = scratch::file_in(folder, ".envo-merge-", 0o644).with_context(context)?;
+        let mut file = scratch::file_in(folder, ".envo-merge-", 0o666).with_context(context)?;
         file.write_all(text.as_bytes()).with_context(context)?;
         written.push((file, path));
     }
