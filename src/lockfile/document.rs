@@ -112,8 +112,10 @@ impl LockDocument {
         let inputs = table.get("tool").and_then(|tool| tool.get("envo")).and_then(Value::as_table);
         let inputs = inputs.into_iter().flatten().map(|(name, lines)| {
             let lines = lines.as_array().into_iter().flatten().filter_map(|line| Some(line.as_str()?.to_owned()));
-            (name.clone(), lines.collect())
+            (name.clone(), lines.collect::<Vec<String>>())
         });
+        // None are written as no key.
+        let inputs = inputs.filter(|(_, lines)| !lines.is_empty());
         let mut document = Self {
             requires_python: text_of(&table, "requires-python").unwrap_or_default(),
             packages: packages.iter().map(package).collect::<Result<_, _>>()?,

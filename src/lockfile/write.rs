@@ -242,6 +242,15 @@ archive = { url = "https://h/zip-1.zip", subdirectory = "s", hashes = { sha256 =
     }
 
     #[test]
+    fn inputs_that_are_no_lists_are_none() {
+        for inputs in ["le.deps = [\"six\"]", "le = []", "le = [1]", "le = \"six\""] {
+            let text = format!("lock-version = \"1.0\"\npackages = []\n[tool.envo]\n{inputs}\n");
+            let document = LockDocument::parse(&text).unwrap();
+            assert_eq!(LockDocument::parse(&document.text()), Ok(document), "{inputs}");
+        }
+    }
+
+    #[test]
     fn a_file_is_replaced_whole_and_can_be_read_by_others() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("locks/pylock.a.toml");
