@@ -131,7 +131,7 @@ fn what_debian_would_refuse_is_refused_with_a_remedy() {
     refused("[testenv:web]", "[testenv:w]", "`w` cannot be the name of a package of Debian", "rename the project");
     let project = locked_with(SETTINGS);
     let pack = ["pack", "--untested", "--format", "deb"];
-    project.run(pack).ends_with(1).explains("the project names nobody").explains("DEBFULLNAME and DEBEMAIL");
+    project.run(pack).ends_with(1).explains("the project does not name one").explains("DEBFULLNAME and DEBEMAIL");
     let project = project.variable("DEBEMAIL", "jane at home");
     project.run(pack).ends_with(1).explains("`web <jane at home>` is not a valid maintainer");
 }

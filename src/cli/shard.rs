@@ -82,7 +82,7 @@ fn of_scheduler(variables: &EnvVariables, total: Option<usize>) -> Result<Shard,
             (None, _) => continue,
         };
         let reason = |reason| format!("auto: {name} sets {index}={number} and the total is {total}: {reason}");
-        // Counted from zero, index 0 is the first; counted from one, it is none.
+        // Counted from zero, index 0 is the first slice; counted from one, no slice has it.
         return checked((number + 1).saturating_sub(*first), total).map_err(reason);
     }
     let names: Vec<&str> = SCHEDULERS.iter().map(|scheduler| scheduler.index).collect();

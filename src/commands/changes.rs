@@ -107,7 +107,7 @@ impl Git<'_> {
     }
 
     fn commit(&self, revision: &str) -> Option<String> {
-        // A revision that looks like an option is none.
+        // A revision cannot look like an option.
         if revision.starts_with('-') {
             return None;
         }

@@ -124,7 +124,7 @@ fn env_names(environments: &[ExportedEnv]) -> impl Iterator<Item = &String> {
     environments.iter().map(|environment| &environment.name)
 }
 
-/// The versions that environments name, without doubles, the oldest first; `3.x` if there is none.
+/// The versions that environments name, without doubles, the oldest first; `3.x` if no environment names one.
 fn pythons<'a>(environments: impl IntoIterator<Item = &'a ExportedEnv>) -> Vec<String> {
     let mut found = BTreeSet::new();
     let mut any = false;

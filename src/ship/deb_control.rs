@@ -123,7 +123,9 @@ fn maintainer(
         .or_else(|| release.facts.commit.as_ref().map(|commit| commit.author.clone()));
     let help = "set `authors` in pyproject.toml, or the variables DEBFULLNAME and DEBEMAIL";
     let Some(found) = found else {
-        return Err(Refusal::new("a package of Debian names its maintainer, and the project names nobody").help(help));
+        return Err(
+            Refusal::new("a package of Debian needs a maintainer, but the project does not name one").help(help)
+        );
     };
     let found = found.replace('"', "");
     let is_valid = found.strip_suffix('>').and_then(|found| found.split_once(" <")).is_some_and(|(name, mail)| {

@@ -95,7 +95,7 @@ impl StartCheck<'_> {
                 _ => {}
             }
         }
-        // `shop:app`, as servers are told what to serve; anything else has the same form, so the project must have it.
+        // `shop:app`, the form in which servers take what to serve; anything else has the same form, so the project must have it.
         for module in
             words[1..].iter().filter_map(|word| Some(word.split_once(':')?.0)).filter(|module| is_module(module))
         {
