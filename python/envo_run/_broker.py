@@ -376,7 +376,8 @@ class Broker:
         self._marks = {name: _logs.mark(os.path.join(folder, name + ".log")) for name in self.services} if folder else {}
         for handle in self._handles.values():
             if handle.log_path:
-                self._marks[handle.instance_name] = _logs.mark(handle.log_path)
+                path, pid = handle.log_path, handle.last_pid
+                self._marks[handle.instance_name] = _logs.mark_of_all_written(path, pid) if pid else _logs.mark(path)
 
     def end_test(self) -> None:
         self._in_test = False
@@ -483,7 +484,7 @@ def _settle(paths: List[str], pids: List[int]) -> None:
 
     full = pids
     for _ in range(100):
-        full = [pid for pid in full if _logs.is_on_its_way(pid)]
+        full = [pid for pid in full if _logs.on_its_way(pid)]
         if not full:
             break
         select.select([], [], [], 0.01)

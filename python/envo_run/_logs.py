@@ -15,6 +15,9 @@ Mark = Tuple[int, int]
 
 BEGINNING: Mark = (0, 0)
 
+#: How often a log is looked at that grows meanwhile.
+_LOOKS = 5
+
 
 def mark(path: str) -> Mark:
     """Where a log ends now."""
@@ -25,8 +28,21 @@ def mark(path: str) -> Mark:
     return status.st_ino, status.st_size
 
 
-def is_on_its_way(pid: int) -> bool:
-    """Whether a process has written what is not in its log yet, but in the pipe to envo, as far as that can be seen."""
+def mark_of_all_written(path: str, pid: int) -> Mark:
+    """Where a log ends once what its process has written until now is in it."""
+    before = mark(path)
+    for _ in range(_LOOKS):
+        waiting = on_its_way(pid)
+        after = mark(path)
+        if after == before:
+            # Nothing went from the pipe to the file between the two looks, so that nothing counts twice.
+            return after[0], after[1] + waiting
+        before = after
+    return before
+
+
+def on_its_way(pid: int) -> int:
+    """How many bytes a process has written that are not in its log yet, but in the pipe to envo, as far as that can be seen."""
     import fcntl
     import stat
     import struct
@@ -35,7 +51,7 @@ def is_on_its_way(pid: int) -> bool:
     path = f"/proc/{pid}/fd/1"
     try:
         if not stat.S_ISFIFO(os.stat(path).st_mode):
-            return False
+            return 0
         pipe = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
         try:
             (waiting,) = struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, struct.pack("i", 0)))
@@ -43,8 +59,8 @@ def is_on_its_way(pid: int) -> bool:
             os.close(pipe)
     except OSError:
         # It has ended, or this system does not tell.
-        return False
-    return int(waiting) > 0
+        return 0
+    return int(waiting)
 
 
 def since_mark(path: str, begin: Mark, most: Optional[int] = None) -> str:

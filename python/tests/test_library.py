@@ -89,16 +89,21 @@ def test_logs_are_told_from_the_beginning_or_since_a_moment(project: Project) ->
         assert db.logs(since=time.time() + 3600) == ""
 
 
-def test_what_is_not_in_a_log_yet_can_be_seen() -> None:
+def test_what_is_not_in_a_log_yet_counts_as_written_before(tmp_path: Path) -> None:
     words = ["sh", "-c", "echo written; read line"]
+    log = tmp_path / "db.log"
+    log.write_bytes(b"begins\n")
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as writer:
         assert writer.stdin and writer.stdout
         select.select([writer.stdout], [], [])
-        assert _logs.is_on_its_way(writer.pid)
-        assert os.read(writer.stdout.fileno(), 100) == b"written\n"
-        assert not _logs.is_on_its_way(writer.pid)
+        assert _logs.on_its_way(writer.pid) == len(b"written\n")
+        inode, position = _logs.mark_of_all_written(str(log), writer.pid)
+        with log.open("ab") as file:
+            file.write(os.read(writer.stdout.fileno(), 100))
+        assert _logs.mark_of_all_written(str(log), writer.pid) == (inode, position) == _logs.mark(str(log))
+        assert _logs.on_its_way(writer.pid) == 0
         writer.stdin.close()
-    assert not _logs.is_on_its_way(writer.pid)
+    assert _logs.mark_of_all_written(str(log), writer.pid) == (inode, position)
 
 
 def test_a_service_that_ends_tells_its_last_lines(project: Project) -> None:
