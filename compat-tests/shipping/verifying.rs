@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use rustix::fs::{CWD, Mode, mkfifoat};
 use serde_json::json;
 
 use crate::shipping::application::{
@@ -153,6 +154,14 @@ fn a_signature_is_checked_with_the_key_of_the_packer() {
         .ends_with(1)
         .explains("is not a public key of minisign");
     let mut bytes = fs::read(&file).expect("it can be read");
+    // What was checked is what is read: the file cannot be exchanged in between, since it is opened once.
+    let pipe = project.path("pipe.tar.zst");
+    mkfifoat(CWD, &pipe, Mode::RUSR | Mode::WUSR).expect("a pipe can be made");
+    let content = bytes.clone();
+    let writer = std::thread::spawn(move || fs::write(pipe, content));
+    fs::copy(project.path("packed.tar.zst.minisig"), project.path("pipe.tar.zst.minisig")).expect("it can be copied");
+    project.run(["verify", "pipe.tar.zst", "--key", "public.key"]).succeeds().says("signature  valid, of web 0+");
+    writer.join().expect("it ran").expect("all of it was read");
     *bytes.last_mut().expect("it is not empty") ^= 1;
     fs::write(&file, bytes).expect("it can be written");
     project.run(["verify", "packed.tar.zst", "--key", "public.key"]).ends_with(1).explains("is not valid for this key");

@@ -15,6 +15,7 @@ use crate::report::plain;
 use crate::report::table;
 use crate::ship::manifest::Manifest;
 use crate::ship::provenance;
+use crate::ship::reading::PackedFile;
 use crate::ship::releases::{Installation, Release};
 use crate::ship::signature;
 use crate::ship::verify::{Checker, amount};
@@ -41,23 +42,23 @@ fn verified(options: &Options, checker: &Checker<'_>) -> Result<String> {
         let manifest = checker.release(file)?;
         return Ok(described(&manifest, "a folder, which has none"));
     }
-    let signed = signature(options)?;
-    let manifest = checker.file(file)?;
+    let (file, signed) = signed(options)?;
+    let manifest = checker.file(&file)?;
     Ok(described(&manifest, &signed))
 }
 
-/// The state of the signature, which is checked before the file is read.
-fn signature(options: &Options) -> Result<String> {
-    let file = &options.ship.file;
-    Ok(match &options.ship.key {
-        Some(key) => {
-            let path = options.process.current_dir.join(key);
-            let key = if path.is_file() { path.display().to_string() } else { key.clone() };
-            format!("valid, of {}", escaped(&signature::verify(file, &key)?))
-        }
-        None if signature::path_for(file).exists() => "not checked; name the key with --key".to_owned(),
-        None => "none".to_owned(),
-    })
+/// The file and the state of its signature, which is checked before the file is read.
+fn signed(options: &Options) -> Result<(PackedFile<'_>, String)> {
+    let path = &options.ship.file;
+    let Some(key) = &options.ship.key else {
+        let is_signed = signature::path_for(path).exists();
+        let state = if is_signed { "not checked; name the key with --key" } else { "none" };
+        return Ok((PackedFile::new(path), state.to_owned()));
+    };
+    let key_file = options.process.current_dir.join(key);
+    let key = if key_file.is_file() { key_file.display().to_string() } else { key.clone() };
+    let (file, packer) = signature::verify(path, &key)?;
+    Ok((file, format!("valid, of {}", escaped(&packer))))
 }
 
 fn described(manifest: &Manifest, signature: &str) -> String {
@@ -83,10 +84,8 @@ pub fn execute_install(options: &Options) -> Result<i32> {
 }
 
 fn installed(options: &Options, checker: &Checker<'_>) -> Result<String> {
-    if options.ship.key.is_some() {
-        signature(options)?;
-    }
-    let installed = Installation::lock(&root(options))?.install(&options.ship.file, checker)?;
+    let (file, _) = signed(options)?;
+    let installed = Installation::lock(&root(options))?.install(&file, checker)?;
     let release = &installed.release;
     let (name, version) = identity(release);
     let how = if installed.was_there { "was installed already; it is current" } else { "is current" };

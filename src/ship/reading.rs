@@ -2,12 +2,13 @@
 
 use std::cell::Cell;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufReader, Read, Write};
+use std::io::{self, BufReader, Read, Seek as _, SeekFrom, Write};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use anyhow::Context as _;
 use sha2::{Digest as _, Sha256};
 use tar::{Archive, Entry, EntryType};
 
@@ -25,17 +26,55 @@ const STEP: usize = 256 * 1024;
 
 type Content = Allowance<zstd::stream::read::Decoder<'static, BufReader<Box<dyn Read>>>>;
 
+/// A packed file, which others may be able to write to.
+#[derive(Debug)]
+pub struct PackedFile<'a> {
+    pub path: &'a Path,
+    /// What was checked, so that nothing else is read afterwards.
+    copy: Option<File>,
+}
+
+impl<'a> PackedFile<'a> {
+    pub fn new(path: &'a Path) -> Self {
+        Self { path, copy: None }
+    }
+
+    /// The same file, copied to where nobody else can write to it, and its content.
+    pub fn copied(path: &'a Path) -> anyhow::Result<(Self, File)> {
+        let mut source = Self::new(path).reader()?;
+        let mut copy = tempfile::tempfile()?;
+        io::copy(&mut source, &mut copy).with_context(|| format!("cannot copy {}", path.display()))?;
+        let content = from_start(&copy)?;
+        Ok((Self { path, copy: Some(copy) }, content))
+    }
+
+    /// Its content.
+    pub fn reader(&self) -> anyhow::Result<Box<dyn Read>> {
+        if let Some(copy) = &self.copy {
+            return Ok(Box::new(from_start(copy)?));
+        }
+        let error = |error: io::Error| Refusal::new(format!("{}: {error}", self.path.display()));
+        Ok(bounded::open(self.path).map_err(error)?)
+    }
+}
+
+fn from_start(file: &File) -> io::Result<File> {
+    let mut file = file.try_clone()?;
+    file.seek(SeekFrom::Start(0))?;
+    Ok(file)
+}
+
 /// Reads the file. `accept` sees the manifest before anything else is read. The members are written into the folder
 /// `unpack_to`, which must be empty, or only compared.
 pub fn read(
-    file: &Path,
+    file: &PackedFile<'_>,
     accept: &mut dyn FnMut(&Manifest) -> Result<(), Refusal>,
     unpack_to: &mut dyn FnMut(&Manifest) -> anyhow::Result<Option<PathBuf>>,
     interrupt: &Interrupt,
 ) -> anyhow::Result<Manifest> {
-    let opened = bounded::open(file).map_err(|error| Refusal::new(format!("{}: {error}", file.display())))?;
+    let opened = file.reader()?;
     let foreign = || {
-        let reason = format!("{} was not written by `envo pack`, or is damaged at its start", file.display());
+        let reason = format!("{} was not written by `envo pack`, or is damaged at its start", file.path.display());
         Refusal::new(reason).help("pack it with `envo pack --format tar`, or copy it again")
     };
     let unpacked = zstd::stream::read::Decoder::new(opened).map_err(|_| foreign())?;

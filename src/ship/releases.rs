@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 
 use crate::platform;
 use crate::ship::manifest::{self, Manifest};
-use crate::ship::reading;
+use crate::ship::reading::{self, PackedFile};
 use crate::ship::refusal::Refusal;
 use crate::ship::verify::{Checker, check_space, runs_here};
 
@@ -88,7 +88,7 @@ impl Installation {
     }
 
     /// Unpacks a file next to the installed releases, checks it, and makes it the current one.
-    pub fn install(&self, file: &Path, checker: &Checker<'_>) -> Result<Installed> {
+    pub fn install(&self, file: &PackedFile<'_>, checker: &Checker<'_>) -> Result<Installed> {
         self.check_link()?;
         self.sweep();
         let releases = self.releases()?;

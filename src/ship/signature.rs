@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use minisign::{PublicKey, PublicKeyBox, SecretKey, SecretKeyBox, SignatureBox};
 
 use crate::bounded;
+use crate::ship::reading::PackedFile;
 use crate::ship::refusal::Refusal;
 
 /// The file with the signature of `file`.
@@ -38,8 +39,9 @@ pub fn sign(file: &Path, key: &SecretKey, comment: &str) -> anyhow::Result<PathB
     Ok(path)
 }
 
-/// Checks the signature of `file` and returns its signed comment. `key`: a file of `minisign -G`, or the key itself.
-pub fn verify(file: &Path, key: &str) -> Result<String, Refusal> {
+/// Checks the signature of `file` and returns the file as it was checked, and the signed comment. `key`: a file of
+/// `minisign -G`, or the key itself.
+pub fn verify<'a>(file: &'a Path, key: &str) -> anyhow::Result<(PackedFile<'a>, String)> {
     let key = public_key(key)?;
     let path = path_for(file);
     let text = bounded::read_text(&path).map_err(|error| {
@@ -51,9 +53,9 @@ pub fn verify(file: &Path, key: &str) -> Result<String, Refusal> {
         Refusal::new(reason).help("do not use the file; check that it is complete and that the key is its packer's")
     };
     let signature = SignatureBox::from_string(&text).map_err(invalid)?;
-    let content = File::open(file).map_err(|error| Refusal::new(format!("{}: {error}", file.display())))?;
+    let (packed, content) = PackedFile::copied(file)?;
     minisign::verify(&key, &signature, content, true, false, false).map_err(invalid)?;
-    signature.trusted_comment().map_err(invalid)
+    Ok((packed, signature.trusted_comment().map_err(invalid)?))
 }
 
 fn public_key(key: &str) -> Result<PublicKey, Refusal> {

@@ -11,7 +11,7 @@ use crate::scratch::Scratch;
 use crate::ship::host::Host;
 use crate::ship::manifest::{Manifest, MemberKind};
 use crate::ship::packages;
-use crate::ship::reading;
+use crate::ship::reading::{self, PackedFile};
 use crate::ship::refusal::Refusal;
 
 const PROGRAM: &str = include_str!("import.py");
@@ -28,7 +28,7 @@ pub struct Checker<'a> {
 
 impl Checker<'_> {
     /// Checks a packed file.
-    pub fn file(&self, file: &Path) -> anyhow::Result<Manifest> {
+    pub fn file(&self, file: &PackedFile<'_>) -> anyhow::Result<Manifest> {
         let mut scratch = None;
         let mut unpack_to = |manifest: &Manifest| {
             check_space(&tempfile::env::temp_dir(), manifest)?;
