@@ -53,7 +53,11 @@ download() {
             *) curl -fsSL --retry 2 -o "$2" "$1" ;;
         esac
     elif has wget; then
-        wget -q -O "$2" "$1"
+        # It has no option for this: what came over http is refused before it is looked at.
+        answers=$(wget -S -O "$2" "$1" 2>&1) &&
+            case "$1" in
+                https://*) ! printf '%s\n' "$answers" | grep -qi '^ *location: *http:' ;;
+            esac
     else
         fail "neither curl nor wget is installed" "install one of them, then try again"
     fi || fail "could not download \`$1\`" "check the connection and the address, then try again; nothing was installed"

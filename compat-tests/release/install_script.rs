@@ -357,6 +357,22 @@ fn missing_tools_are_replaced_by_others_or_named() {
 }
 
 #[test]
+fn wget_may_not_be_led_from_https_to_http() {
+    for (scheme, is_refused) in [("https", false), ("http", true)] {
+        let release =
+            Release::new().with(&target(), SMALL.as_bytes()).variable("ENVO_INSTALL_URL", "https://here.invalid");
+        let served = release.web.folder.display();
+        let wget = format!("echo '  location: {scheme}://there.invalid/' >&2\nexec cp \"{served}/${{4##*/}}\" \"$3\"");
+        release.replace("curl", None).replace("wget", Some(&wget));
+        if is_refused {
+            release.refuses("error: could not download `https://here.invalid/SHA256SUMS`\n");
+        } else {
+            release.install().ends_with(0);
+        }
+    }
+}
+
+#[test]
 fn a_script_of_which_a_part_is_missing_does_nothing() {
     let release = Release::new().with(&target(), SMALL.as_bytes());
     let whole = script();
