@@ -262,6 +262,13 @@ fn what_belongs_to_the_project_is_found_as_a_run_finds_it() {
     ] {
         agree(&[("tox.ini", &packaged), ("pyproject.toml", broken)], false);
     }
+    let synced = text("", "runner = uv-venv-lock-runner");
+    let unlocked = text("", "runner = uv-venv-lock-runner\nuv_sync_locked = false");
+    let pyproject = ("pyproject.toml", "[project]\nname = 'x'\nversion = '1'\n");
+    agree(&[("tox.ini", &synced)], false);
+    agree(&[("tox.ini", &unlocked)], false);
+    agree(&[("tox.ini", &synced), pyproject], false);
+    agree(&[("tox.ini", &unlocked), pyproject], true);
     agree(&[("tox.ini", &text("labels = x = a", ""))], true);
     agree(&[("tox.ini", &text("locked = false", ""))], true);
     for quoted in ["\"./my sleep\"", "'./my sleep'"] {

@@ -17,6 +17,7 @@ use crate::install::groups;
 use crate::install::plan::{InstallConditions, RecordForm};
 use crate::install::pylock::Pylock;
 use crate::install::script::{self, ScriptMetadata};
+use crate::install::uv_sync;
 use crate::lockfile;
 use crate::lockfile::index::LockIndex;
 use crate::lockfile::inputs::{LockInputReader, LockInputs};
@@ -43,13 +44,14 @@ pub struct Preconditions<'a> {
 
 type PreconditionCheck = fn(&Preconditions<'_>, &Environment, &EnvVariables) -> Result<(), EnvError>;
 
-const CHECKS: [PreconditionCheck; 12] = [
+const CHECKS: [PreconditionCheck; 13] = [
     |_, environment, _| check_platform(environment),
     layer,
     |project, environment, _| environment_folders::check(environment, project.project),
     |_, environment, _| runtimes::check(environment),
     deps,
     lock_file,
+    uv_project,
     dependency_groups,
     script_of,
     package,
@@ -148,6 +150,28 @@ fn lock_file(project: &Preconditions<'_>, environment: &Environment, _: &EnvVari
     let lock = Pylock { path: &path, extras, groups, markers: &interpreter.markers };
     lock.install_lines().map_err(|error| about_setting("pylock", error))?;
     Ok(())
+}
+
+/// uv itself ends a run for these, in its own words.
+fn uv_project(
+    project: &Preconditions<'_>,
+    environment: &Environment,
+    variables: &EnvVariables,
+) -> Result<(), EnvError> {
+    let Some(sync) = environment.contents.uv.as_ref().and_then(|uv| uv.sync.as_ref()) else { return Ok(()) };
+    match uv_sync::missing_file(sync, variables) {
+        Some(name) if !project.may_follow_others(environment) => {
+            let folder = sync.package_root.display();
+            let error = EnvError::Fail(format!("`uv sync` needs `{name}`, which is neither in {folder} nor above it"));
+            let remedy = if name == "uv.lock" {
+                "run `uv lock`, or set `uv_sync_locked = false` for an environment that locks by itself"
+            } else {
+                "write it with `uv init --bare`, or use `runner = uv-venv-runner`, which installs `deps`"
+            };
+            Err(error.about("runner", remedy))
+        }
+        _ => Ok(()),
+    }
 }
 
 pub(super) fn deps_beside_pylock() -> ConfigError {

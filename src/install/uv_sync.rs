@@ -79,6 +79,26 @@ pub fn arguments(
     Ok(words)
 }
 
+/// The file that `uv sync` will not find, if any: uv looks for its project from `package_root` upwards, and makes no lock
+/// file when it is to follow one.
+/// <https://docs.astral.sh/uv/concepts/projects/sync/>
+pub fn missing_file(sync: &UvSync, variables: &EnvVariables) -> Option<&'static str> {
+    let elsewhere = |flag: &String| flag.starts_with("--project") || flag.starts_with("--directory");
+    let names = ["UV_PROJECT", "UV_WORKING_DIRECTORY", "UV_WORKING_DIR"];
+    if names.iter().any(|name| variables.text(name).is_some()) || sync.flags.iter().any(elsewhere) {
+        return None;
+    }
+    let is_there = |name: &str| sync.package_root.ancestors().any(|folder| folder.join(name).exists());
+    let names_lock = |flag: &String| flag == "--frozen" || flag == "--locked";
+    let wants_lock = sync.locked
+        || sync.flags.iter().any(names_lock)
+        || ["UV_FROZEN", "UV_LOCKED"].iter().any(|name| is_set(variables.text(name).as_deref()));
+    if !is_there("pyproject.toml") {
+        return Some("pyproject.toml");
+    }
+    (wants_lock && !is_there("uv.lock")).then_some("uv.lock")
+}
+
 fn is_set(value: Option<&str>) -> bool {
     !matches!(value.unwrap_or_default().to_lowercase().as_str(), "" | "0" | "false" | "no" | "off")
 }
