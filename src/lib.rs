@@ -42,6 +42,7 @@ pub mod settings;
 pub mod ship;
 pub mod slice_result;
 pub mod source;
+pub mod systemd_text;
 
 use std::ffi::OsString;
 

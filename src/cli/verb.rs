@@ -171,7 +171,7 @@ impl Verb {
             Self::Install => "Install a packed file as a release",
             Self::Releases => "List installed releases",
             Self::Rollback => "Switch to an earlier release",
-            Self::Export => "Write the files of CI services and schedulers",
+            Self::Export => "Write files for CI services, containers and systemd",
             Self::Cache => "Manage what runs leave on disk",
             Self::Man => "Install the manual page",
             Self::Completion => "Generate shell completions",
@@ -285,9 +285,10 @@ impl Verb {
                  overwritten."
             }
             Self::Export => {
-                "Prints a workflow for GitHub Actions, a pipeline for GitLab, a job array for Slurm, or a Procfile. A job runs the environments \
-                 that need the same services, in slices; a last job merges the results. --write puts the file in its \
-                 usual place, and --check exits with 1 if it is out of date there."
+                "Prints the files with which others run the project: CI services and schedulers run its environments in \
+                 slices and merge the results; compose, dockerfile, systemd and procfile run its services, and \
+                 kubernetes both. --write puts the files in their usual places, and --check exits with 1 if one is out \
+                 of date there."
             }
             Self::Cache => {
                 "key prints the key for a CI cache of the work folder and the prefix for older ones: the key changes \
@@ -403,6 +404,7 @@ impl Verb {
             Self::Export => &[
                 ("export github --write", "write .github/workflows/envo.yml"),
                 ("export gitlab --check", "in CI: fail if .gitlab-ci.yml is out of date"),
+                ("export compose --write", "write compose.yaml"),
             ],
             Self::Cache => &[
                 ("cache key -e py311 >> $GITHUB_OUTPUT", "as outputs of a step"),

@@ -14,6 +14,7 @@ pub mod devenv;
 mod discovery;
 pub mod exec;
 pub mod export;
+mod exported_services;
 pub mod graph;
 pub mod import;
 mod list;

@@ -25,7 +25,7 @@ pub(super) fn render(project: &ExportedProject) -> Result<ExportedFile, ConfigEr
         let error = ConfigError::handled("the workflow would be larger than the 500 kB that GitHub reads");
         return Err(error.hint("select fewer environments with -e, -m or -f"));
     }
-    Ok(ExportedFile { path: PATH, text })
+    Ok(ExportedFile { path: PATH.to_owned(), text })
 }
 
 fn write_job(text: &mut String, name: &str, group: &JobGroup) {

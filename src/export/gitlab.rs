@@ -36,7 +36,7 @@ pub(super) fn render(project: &ExportedProject) -> Result<ExportedFile, ConfigEr
         "    - envo merge results/*.json --junit-xml junit.xml --expect {all}\n  artifacts:\n    when: always\n    \
          reports:\n      junit: junit.xml\n"
     );
-    Ok(ExportedFile { path: PATH, text })
+    Ok(ExportedFile { path: PATH.to_owned(), text })
 }
 
 fn write_job(text: &mut String, name: &str, group: &JobGroup) {

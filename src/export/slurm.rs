@@ -27,5 +27,5 @@ pub(super) fn render(project: &ExportedProject) -> Result<ExportedFile, ConfigEr
         project.header(),
         selection(&project.all),
     );
-    Ok(ExportedFile { path: PATH, text })
+    Ok(ExportedFile { path: PATH.to_owned(), text })
 }

@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::error::ConfigError;
-use crate::model::literal;
+use crate::model::{Command, ExitRule, literal};
+use crate::python_text::shlex;
 
 /// Separates the environment from the label of the instance.
 pub const MARK: char = '@';
@@ -179,6 +180,16 @@ pub fn fill(text: &str, instances: &ServiceInstances) -> Result<String, ConfigEr
 /// dependencies.
 pub fn fill_own(text: &str, own: &ServiceInstance, instances: &ServiceInstances) -> Result<String, ConfigError> {
     fill_with(text, Some(own), instances)
+}
+
+/// The words of a command with their fields filled in: split first, so that a value with spaces stays one
+/// word.
+pub fn words(text: &str, own: &ServiceInstance, instances: &ServiceInstances) -> Result<Vec<String>, ConfigError> {
+    let command = Command::from_words(shlex::words(text));
+    if command.argv.is_empty() || command.exit_rule != ExitRule::Zero {
+        return Err(ConfigError::handled(format!("`{text}` is not a command that can be served")));
+    }
+    command.argv.iter().map(|word| fill_own(word, own, instances)).collect()
 }
 
 fn fill_with(text: &str, own: Option<&ServiceInstance>, instances: &ServiceInstances) -> Result<String, ConfigError> {

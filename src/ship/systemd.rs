@@ -7,6 +7,7 @@ use crate::model::service::RestartPolicy;
 use crate::ship::contents::PackedRelease;
 use crate::ship::piece::{Origin, Part, Piece};
 use crate::ship::refusal::Refusal;
+use crate::systemd_text::{escaped, quoted};
 
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -145,39 +146,3 @@ if [ -z "${DPKG_ROOT:-}" ] && [ -d /run/systemd/system ]; then
     systemctl --system daemon-reload >/dev/null || true
 fi
 "#;
-
-/// `%` begins a specifier.
-fn escaped(text: &str) -> String {
-    text.replace('%', "%%").replace('\\', "\\\\")
-}
-
-/// <https://www.freedesktop.org/software/systemd/man/latest/systemd.service.html#Command%20lines>
-fn quoted(word: &str) -> String {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:=@+,".contains(&byte);
-    if !word.is_empty() && word.bytes().all(is_plain) {
-        return word.to_owned();
-    }
-    let mut text = escaped(word).replace('$', "$$").replace('"', "\\\"");
-    text = text.replace('\n', "\\n").replace('\t', "\\t");
-    format!("\"{text}\"")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words_are_quoted_as_systemd_reads_them() {
-        for (word, written) in [
-            ("--port=80", "--port=80"),
-            ("a b", "\"a b\""),
-            ("50%", "\"50%%\""),
-            ("$HOME", "\"$$HOME\""),
-            ("say \"x\"\\", "\"say \\\"x\\\"\\\\\""),
-            ("", "\"\""),
-            (";", "\";\""),
-        ] {
-            assert_eq!(quoted(word), written);
-        }
-    }
-}

@@ -8,7 +8,8 @@ use super::shapes::{choice, flag, under, value, values};
 /// The output formats of `list`, the default first.
 pub const LIST_FORMATS: [&str; 3] = ["text", "json", "github"];
 /// What `export` writes.
-pub const EXPORTS: [&str; 4] = ["github", "gitlab", "slurm", "procfile"];
+pub const EXPORTS: [&str; 8] =
+    ["github", "gitlab", "slurm", "kubernetes", "compose", "dockerfile", "systemd", "procfile"];
 /// What `cache` does.
 pub const CACHE_ACTIONS: [&str; 3] = ["key", "size", "prune"];
 /// The formats of the summary of `merge`, the default first.
@@ -64,10 +65,10 @@ pub(super) fn caching() -> Vec<Arg> {
 
 /// The options of `export`.
 pub(super) fn exporting() -> Vec<Arg> {
-    let target =
-        choice("export_target", EXPORTS, "github, gitlab, slurm or procfile").value_name("TARGET").required(true);
-    let write = flag("export_write", "write the file to its usual place").long("write");
-    let help = "exit with 1 if the file in its usual place is out of date";
+    let help = "github, gitlab, slurm, kubernetes, compose, dockerfile, systemd or procfile";
+    let target = choice("export_target", EXPORTS, help).value_name("TARGET").required(true);
+    let write = flag("export_write", "write the files to their usual places").long("write");
+    let help = "exit with 1 if a file in its usual place is out of date";
     let check = flag("export_check", help).long("check").conflicts_with("export_write");
     under("Export", vec![target, write, check])
 }

@@ -15,7 +15,7 @@ use crate::execute::process::ProcessGrouping;
 use crate::execute::session::{CommandOutcome, CommandSession};
 use crate::exit_code;
 use crate::model::environment::CommandLists;
-use crate::model::{Command, Deferred, ExitRule};
+use crate::model::{Command, Deferred};
 use crate::serve::fields::{self, ServiceInstance, ServiceInstances};
 use crate::serve::machine::MachineEvent as Happening;
 use crate::serve::prepared_definition::PreparedDefinition;
@@ -217,14 +217,4 @@ fn spawn_thread(
 ) -> Result<(), String> {
     let thread = thread::Builder::new().name("commands".to_owned());
     faults::spawn(thread, sender, failure, work).map_err(|error| format!("cannot start a thread for it: {error}"))
-}
-
-/// The words of a command with their fields filled in: split first, so that a value with spaces stays one
-/// word.
-pub fn words(text: &str, own: &ServiceInstance, instances: &ServiceInstances) -> Result<Vec<String>, ConfigError> {
-    let command = Command::from_words(crate::python_text::shlex::words(text));
-    if command.argv.is_empty() || command.exit_rule != ExitRule::Zero {
-        return Err(ConfigError::handled(format!("`{text}` is not a command that can be served")));
-    }
-    command.argv.iter().map(|word| fields::fill_own(word, own, instances)).collect()
 }

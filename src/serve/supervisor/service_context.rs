@@ -15,7 +15,6 @@ use crate::serve::probe::{NotifySocket, ReadinessQuestion};
 use crate::serve::shim::instance_mark;
 use crate::serve::supervisor::Supervisor;
 use crate::serve::supervisor::output_watch::AwaitedLine;
-use crate::serve::supervisor::service_command;
 
 pub struct ServiceContext {
     own: ServiceInstance,
@@ -50,7 +49,7 @@ impl ServiceContext {
 
     /// The words of a command with its fields filled in and its program looked up.
     pub fn command(&self, written: &str) -> Result<Vec<String>, String> {
-        let words = service_command::words(written, &self.own, &self.instances).map_err(text)?;
+        let words = fields::words(written, &self.own, &self.instances).map_err(text)?;
         let mut session = self.session.clone();
         session.variables = self.variables.clone();
         session.resolve_words(words, self.cwd.clone()).map_err(|refusal| refusal.to_string())
