@@ -59,7 +59,7 @@ impl CommandSet<'_> {
                 shown: DisplayedCommand::Itself,
                 cwd: self.cwd.to_path_buf(),
                 run_id: format!("{}[{index}]", self.key),
-                stdin: if session.no_capture { CommandStdin::User } else { CommandStdin::user_only() },
+                stdin: if session.capture.inherits { CommandStdin::User } else { CommandStdin::user_only() },
                 display: CommandDisplay::Show,
             });
             let outcome = outcome.map_err(|refusal| {

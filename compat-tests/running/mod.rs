@@ -8,6 +8,7 @@ mod interrupts;
 mod plugins;
 mod requires;
 mod run;
+mod secrets;
 mod slices;
 mod terminals;
 mod uv_runners;

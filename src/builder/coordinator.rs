@@ -15,6 +15,7 @@ use crate::builder::prebuilder::{PrebuildOptions, Prebuilder};
 use crate::builder::queue::EnvQueue;
 use crate::builder::redirect_env;
 use crate::builder::run_context::RunContext;
+use crate::builder::secrets::RunSecrets;
 use crate::builder::services::RunServices;
 use crate::builder::verdict;
 use crate::cli::options::EnvironmentChoice;
@@ -143,12 +144,14 @@ impl Coordinator<'_> {
         let bases = LayerBases::of(self.plan, self.names.iter().chain(services.names()));
         let names = self.names.iter().chain(services.names()).chain(bases.names()).cloned().collect();
         let packager = PackagingEnvs::new(Arc::clone(self.run), Arc::clone(self.plan), names, held.cloned());
+        let secrets = RunSecrets::start(self.run, self.plan, self.names.iter().chain(services.names()));
         let prebuilder = self.prebuild.clone().map(|prebuild| Prebuilder::new(self.run, &packager, &order, prebuild));
         let env_runs = EnvRuns {
             run: self.run,
             plan: self.plan,
             packager: &packager,
             services,
+            secrets: &secrets,
             bases: &bases,
             layout: held.cloned(),
             prebuilder: prebuilder.as_ref(),

@@ -28,7 +28,7 @@ use crate::event::{Level, Reporter};
 use crate::execute;
 use crate::execute::interrupt::Interrupt;
 use crate::execute::process::ProcessGrouping;
-use crate::execute::session::{AllowedPrograms, CommandSession};
+use crate::execute::session::{AllowedPrograms, CommandCapture, CommandSession};
 use crate::install::reasons;
 use crate::install::uv_sync;
 use crate::model::{EnvLayout, Environment, Interpreter};
@@ -500,7 +500,6 @@ impl EnvBuilder {
             log_number: Arc::clone(&self.log_number),
             timeouts: environment.execution.timeouts,
             current_dir: self.run.project.current_dir.clone(),
-            no_capture: self.run.options.no_capture,
             // Work ahead of the run does not use the terminal.
             grouping: if matches!(self.build_phase, BuildPhase::Prebuild(_)) {
                 ProcessGrouping::Group
@@ -512,7 +511,11 @@ impl EnvBuilder {
             interrupt: self.interrupt().clone(),
             reporter: Arc::clone(&self.reporter),
             not_found: Arc::default(),
-            record: self.journal.as_ref().map(|journal| Arc::clone(&journal.record)),
+            capture: CommandCapture {
+                inherits: self.run.options.no_capture,
+                redactor: self.run.output.redactor.clone(),
+                record: self.journal.as_ref().map(|journal| Arc::clone(&journal.record)),
+            },
         })
     }
 }

@@ -14,6 +14,7 @@ use crate::builder::packaging_env::PackagingEnvs;
 use crate::builder::prebuilder::Prebuilder;
 use crate::builder::preconditions::{check_platform, check_platform_pattern, skipped_base};
 use crate::builder::run_context::RunContext;
+use crate::builder::secrets::RunSecrets;
 use crate::builder::services;
 use crate::builder::services::RunServices;
 use crate::command_set;
@@ -34,6 +35,7 @@ pub struct EnvRuns<'a> {
     pub plan: &'a Plan,
     pub packager: &'a PackagingEnvs,
     pub services: &'a RunServices,
+    pub secrets: &'a RunSecrets,
     /// The environments that others are layers on.
     pub bases: &'a LayerBases,
     /// The layout of held-back messages and output; `None`: nothing is held back.
@@ -219,6 +221,7 @@ impl EnvRuns<'_> {
         if self.services.are_needed_by(&environment.name) {
             session.variables = service_variables(&session.variables, environment, &instances)?;
         }
+        self.secrets.give_to(&environment.name, &environment.variables, &mut session.variables)?;
         self.set_own_variables(&mut session.variables);
         let change_dir = environment.execution.change_dir.get()?;
         environment_folders::create("change_dir", &change_dir)?;

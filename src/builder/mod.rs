@@ -34,6 +34,7 @@ mod runtime_steps;
 mod runtime_swap;
 mod runtimes;
 mod script_contents;
+pub mod secrets;
 pub mod services;
 pub mod stamp;
 mod uv_contents;

@@ -21,6 +21,7 @@ use crate::install::choose;
 use crate::lockfile::index::LockIndex;
 use crate::model::environment::InstallerChoice;
 use crate::model::{EnvVariables, Interpreter, InterpreterLookup, ProjectSettings};
+use crate::redaction::Redactor;
 use crate::report::observers::Observers;
 use crate::runtime::python::PythonRuntime;
 
@@ -61,6 +62,8 @@ pub struct RunOutput {
     pub observers: Observers,
     /// How long each environment spent in each phase.
     pub phases: PhaseTimes,
+    /// Hides the run's secrets.
+    pub redactor: Redactor,
 }
 
 impl RunContext {

@@ -9,6 +9,7 @@ use rayon::prelude::*;
 
 use crate::builder::env_builder::ReadyEnv;
 use crate::builder::env_run::EnvRuns;
+use crate::builder::secrets::RunSecrets;
 use crate::env_error::EnvError;
 use crate::error::ConfigError;
 use crate::event::Reporter;
@@ -151,9 +152,8 @@ impl ServiceGroup {
 
     fn build_and_start(&self, env_runs: &EnvRuns<'_>) -> Result<ServiceLease, EnvError> {
         let built = build_side_by_side(env_runs, &self.names)?;
-        let definitions = built.iter().zip(&self.depends).map(|(built, depends)| {
-            let definition = define(&built.environment, &built.session)?;
-            Ok(ServiceDefinition { depends: depends.clone(), ..definition })
+        let definitions = built.into_iter().zip(&self.depends).map(|(built, depends)| {
+            Ok(ServiceDefinition { depends: depends.clone(), ..defined(env_runs.secrets, built)? })
         });
         let run = env_runs.run;
         let options = HoldOptions {
@@ -167,7 +167,7 @@ impl ServiceGroup {
             client: "run".to_owned(),
             supervisor: SupervisorProgram::default(),
         };
-        let definitions = definitions.collect::<Result<_, ConfigError>>()?;
+        let definitions = definitions.collect::<Result<_, EnvError>>()?;
         ServiceLease::start(definitions, &options).map_err(|error| match EnvError::from(error) {
             EnvError::Internal(error) => EnvError::Fail(format!("{error:#}")),
             error => error,
@@ -180,6 +180,13 @@ impl ServiceGroup {
             ServiceGroupState::NotStarted | ServiceGroupState::Failed(_) | ServiceGroupState::Stopped => Ok(()),
         }
     }
+}
+
+/// The definition of a built environment, with its secrets.
+pub fn defined(secrets: &RunSecrets, built: ReadyEnv) -> Result<ServiceDefinition, EnvError> {
+    let ReadyEnv { environment, mut session } = built;
+    secrets.give_to(&environment.name, &environment.variables, &mut session.variables)?;
+    Ok(define(&environment, &session)?)
 }
 
 /// Builds environments in parallel. Output is held back and shown only for those that fail.

@@ -38,6 +38,7 @@ pub enum Verb {
     Releases,
     Rollback,
     Man,
+    Secrets,
     Export,
     Cache,
     Completion,
@@ -45,7 +46,7 @@ pub enum Verb {
 
 impl Verb {
     /// All commands, in the order of the help.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 39] = [
         Self::Run,
         Self::RunParallel,
         Self::Merge,
@@ -82,6 +83,7 @@ impl Verb {
         Self::Rollback,
         Self::Export,
         Self::Cache,
+        Self::Secrets,
         Self::Man,
         Self::Completion,
     ];
@@ -113,6 +115,7 @@ impl Verb {
             Self::Quickstart => ("quickstart", Some("q")),
             Self::Export => ("export", None),
             Self::Cache => ("cache", None),
+            Self::Secrets => ("secrets", None),
             Self::Man => ("man", None),
             Self::Import => ("import", None),
             Self::Lock => ("lock", None),
@@ -173,6 +176,7 @@ impl Verb {
             Self::Rollback => "Switch to an earlier release",
             Self::Export => "Write files for CI services, containers and systemd",
             Self::Cache => "Manage what runs leave on disk",
+            Self::Secrets => "Check that secrets can be fetched",
             Self::Man => "Install the manual page",
             Self::Completion => "Generate shell completions",
         }
@@ -192,6 +196,7 @@ impl Verb {
             Self::Merge => "[options] RESULT ...",
             Self::Export => "[options] TARGET",
             Self::Cache => "[options] key|size|prune",
+            Self::Secrets => "[options] check",
             Self::Rollback => "[options] [N]",
             Self::Serve | Self::Up | Self::Down | Self::Ps | Self::Logs | Self::Events => "[options] [ENV ...]",
             Self::Start | Self::Stop | Self::Restart | Self::Wait => "[options] ENV ...",
@@ -294,6 +299,10 @@ impl Verb {
                 "key prints the key for a CI cache of the work folder and the prefix for older ones: the key changes \
                  when what the selected environments are made from does. size shows what takes the room. prune removes \
                  environments that the configuration no longer has."
+            }
+            Self::Secrets => {
+                "check fetches every secret that the selected environments name and reports which references work. Values \
+                 are never shown. Exits with 1 if a secret is missing."
             }
             Self::Man => "Installs the manual page in your home directory and prints any step that is left to you.",
             Self::Import => {
@@ -410,6 +419,9 @@ impl Verb {
                 ("cache key -e py311 >> $GITHUB_OUTPUT", "as outputs of a step"),
                 ("cache prune --ci", "before a CI service stores .tox"),
             ],
+            Self::Secrets => {
+                &[("secrets check", "of the environments in env_list"), ("secrets check -e ALL", "of all environments")]
+            }
             Self::Man => &[("man", "then: man envo")],
             Self::Import => &[
                 ("import procfile", "convert the file Procfile"),

@@ -36,6 +36,7 @@ pub mod run;
 mod run_context;
 pub mod run_progress;
 pub mod schema;
+pub mod secrets;
 pub mod serve;
 pub mod services;
 mod state_folder;
@@ -201,6 +202,7 @@ fn dispatch(options: &Options) -> anyhow::Result<i32> {
         Verb::Rollback => releases::execute_rollback(options),
         Verb::Export => export::execute(options),
         Verb::Cache => cache::execute(options),
+        Verb::Secrets => secrets::execute(options),
         Verb::Merge => merge::execute(options),
         Verb::Man => man::execute(options),
         Verb::Completion => completion::execute(options),

@@ -20,6 +20,7 @@ use crate::lockfile::index::LockIndex;
 use crate::model::InterpreterLookup as _;
 use crate::model::environment::{InstallerChoice, PackageKind};
 use crate::plan::Plan;
+use crate::redaction::Redactor;
 use crate::report::github;
 use crate::report::observers::{Observers, observed};
 use crate::report::{EventLayout, JunitReporter};
@@ -154,6 +155,7 @@ pub(super) fn open_run(
             groups: LogGroups::new(plan.job, manner.grouping == ProcessGrouping::Group, &options.process.variables),
             observers: Arc::clone(&manner.observers),
             phases: PhaseTimes::default(),
+            redactor: Redactor::default(),
         },
         laid_out: Once::new(),
         looked_up: Mutex::default(),

@@ -126,6 +126,7 @@ mod tests {
             disallow: owned(disallow),
             set: Deferred::ready(set.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect()),
             written: Deferred::ready(Vec::new()),
+            secrets: Vec::new(),
         }
     }
 

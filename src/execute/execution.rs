@@ -31,7 +31,7 @@ impl CommandSession {
         }
         let mut outcome = self.announce(&request);
         let argv = self.resolve(&request, &self.globs()).map_err(CommandRefusal::NotAllowed)?;
-        outcome.argv.clone_from(&argv);
+        outcome.argv = argv.iter().map(|word| self.capture.redactor.text(word)).collect();
         self.run(argv, (request.stdin, request.display), &mut outcome);
         self.keep(&mut outcome);
         Ok(outcome)
@@ -40,7 +40,7 @@ impl CommandSession {
     /// Measures the time of an announced command that has ended, and writes its log file.
     pub fn keep(&self, outcome: &mut CommandOutcome) {
         outcome.seconds = outcome.started.elapsed().as_secs_f64();
-        if let Some(record) = &self.record {
+        if let Some(record) = &self.capture.record {
             record.lock().push(outcome.clone());
         }
         if let Err(error) = log_file::write(self, outcome, &self.globs()) {
@@ -83,7 +83,7 @@ impl CommandSession {
     }
 
     fn run(&self, argv: Vec<String>, (stdin, display): (CommandStdin, CommandDisplay), outcome: &mut CommandOutcome) {
-        let inherit = self.no_capture && display != CommandDisplay::Keep;
+        let inherit = self.capture.inherits && display != CommandDisplay::Keep;
         let mut words = argv.iter().map(|word| os_text::encode(word));
         let mut spawn = Spawn::new(words.next().unwrap_or_default(), words, self.variables.clone());
         spawn.cwd = Some(outcome.cwd.clone());
@@ -107,7 +107,7 @@ impl CommandSession {
                 running_command::RunningCommand::new(self, child, sources, outcome.shown).finish(outcome);
             }
             Err(error) => {
-                let text = start_error(&error, &program, &outcome.cwd);
+                let text = self.capture.redactor.text(&start_error(&error, &program, &outcome.cwd));
                 self.reporter.error(&self.environment, format!("Exception running subprocess {text}"));
                 outcome.exit_code = error.raw_os_error().unwrap_or(1);
                 outcome.start_error = Some(text);

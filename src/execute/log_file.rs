@@ -25,7 +25,8 @@ pub(super) fn write(session: &CommandSession, outcome: &CommandOutcome, globs: &
     writeln!(file, "name: {}\nrun_id: {}", session.environment, outcome.run_id)?;
     for (name, value) in session.variables.iter() {
         let name = os_text::decode(name);
-        let line = format!("env {name}: {}", shell::redact_value(&name, &os_text::decode(value)));
+        let value = session.capture.redactor.text(&os_text::decode(value));
+        let line = format!("env {name}: {}", shell::redact_value(&name, &value));
         writeln!(file, "{}", os_text::shown(&line))?;
     }
     if let Some(pid) = outcome.pid {

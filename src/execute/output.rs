@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::event::OutputStream;
 use crate::execute::captured::{CaptureCollector, CapturedOutput};
+use crate::redaction::{RedactingStream, Redactor};
 
 /// How long an incomplete line waits for its end before it is shown.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -21,6 +22,8 @@ pub(super) struct CommandOutput<'a> {
     /// `None` after its end.
     source: Option<File>,
     kept: CaptureCollector<'a>,
+    /// Hides secrets before anything else sees the output; `None`: there are none.
+    redaction: Option<RedactingStream>,
     /// The incomplete line that is still to be shown; `None` if nothing is shown.
     line: Option<Vec<u8>>,
     /// When the incomplete line is shown in any case.
@@ -33,7 +36,12 @@ pub(super) type OutputSink<'a> = &'a dyn Fn(OutputStream, Vec<u8>);
 impl<'a> CommandOutput<'a> {
     /// `folder`: the folder for the file of a large output.
     pub(super) fn new(stream: OutputStream, source: Option<File>, shown: bool, folder: &'a Path) -> Self {
-        Self { stream, source, kept: CaptureCollector::new(folder), line: shown.then(Vec::new), deadline: None }
+        let kept = CaptureCollector::new(folder);
+        Self { stream, source, kept, redaction: None, line: shown.then(Vec::new), deadline: None }
+    }
+
+    pub(super) fn redacted(self, redactor: &Redactor) -> Self {
+        Self { redaction: (!redactor.is_empty()).then(|| redactor.stream()), ..self }
     }
 
     pub(super) fn source(&self) -> Option<&File> {
@@ -49,7 +57,13 @@ impl<'a> CommandOutput<'a> {
         let Some(source) = &mut self.source else { return 0 };
         match source.read(buffer) {
             Ok(length @ 1..) => {
-                self.take(&buffer[..length], show);
+                match &mut self.redaction {
+                    Some(redaction) => {
+                        let decided = redaction.push(&buffer[..length]);
+                        self.take(&decided, show);
+                    }
+                    None => self.take(&buffer[..length], show),
+                }
                 length
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
@@ -103,6 +117,9 @@ impl<'a> CommandOutput<'a> {
 
     /// Shows the rest and returns the captured output.
     pub(super) fn finish(mut self, show: OutputSink<'_>) -> CapturedOutput {
+        if let Some(rest) = self.redaction.as_mut().map(RedactingStream::finish) {
+            self.take(&rest, show);
+        }
         self.flush(show);
         self.kept.finish()
     }

@@ -52,8 +52,9 @@ impl<'a> RunningCommand<'a> {
             session,
             exit: child.exit_notice().ok(),
             outputs: [
-                CommandOutput::new(OutputStream::Out, out, shown, &session.log_dir),
-                CommandOutput::new(OutputStream::Error, err, shown, &session.log_dir),
+                CommandOutput::new(OutputStream::Out, out, shown, &session.log_dir).redacted(&session.capture.redactor),
+                CommandOutput::new(OutputStream::Error, err, shown, &session.log_dir)
+                    .redacted(&session.capture.redactor),
             ],
             child,
             ending: None,

@@ -16,6 +16,7 @@ use crate::model::environment::Timeouts;
 use crate::model::{EnvVariables, ExitRule};
 use crate::os_text;
 use crate::python_text::shlex;
+use crate::redaction::Redactor;
 
 /// Where a command's standard input comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,8 +140,6 @@ pub struct CommandSession {
     pub timeouts: Timeouts,
     /// The folder envo was started in, for displaying where a command runs.
     pub current_dir: PathBuf,
-    /// `--no-capture`: children inherit standard output and error.
-    pub no_capture: bool,
     /// [`ProcessGrouping::Shared`] for commands that run one at a time and may use the terminal,
     /// [`ProcessGrouping::Group`] for those of environments that run in parallel.
     pub grouping: ProcessGrouping,
@@ -153,6 +152,16 @@ pub struct CommandSession {
     pub reporter: Arc<dyn Reporter>,
     /// Programs named by commands that were not found, each with the command's run id.
     pub not_found: Arc<Mutex<Vec<(String, String)>>>,
+    pub capture: CommandCapture,
+}
+
+/// What happens to the output of commands.
+#[derive(Clone, Default)]
+pub struct CommandCapture {
+    /// `--no-capture`: children inherit standard output and error.
+    pub inherits: bool,
+    /// Hides secrets in it before anything else sees it.
+    pub redactor: Redactor,
     /// Receives every outcome as well, for `--result-json`.
     pub record: Option<Arc<Mutex<Vec<CommandOutcome>>>>,
 }
@@ -185,7 +194,7 @@ impl CommandSession {
     /// Reports that a command starts, and begins its outcome. Only for a process that envo communicates with
     /// while it runs; [`CommandSession::execute`] does this for all others.
     pub fn announce(&self, request: &CommandRequest) -> CommandOutcome {
-        let shell_command = shell_command(request);
+        let shell_command = self.capture.redactor.text(&shell_command(request));
         if request.shown != DisplayedCommand::Already {
             self.reporter.event(RunEvent::CommandStarted {
                 environment: self.environment.clone(),

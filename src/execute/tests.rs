@@ -10,8 +10,8 @@ use parking_lot::{Condvar, Mutex};
 use crate::event::{Level, OutputStream, Reporter, RunEvent};
 use crate::execute::process::ProcessGrouping;
 use crate::execute::session::{
-    AllowedPrograms, CommandDisplay, CommandOutcome, CommandRefusal, CommandRequest, CommandSession, CommandStdin,
-    DisplayedCommand,
+    AllowedPrograms, CommandCapture, CommandDisplay, CommandOutcome, CommandRefusal, CommandRequest, CommandSession,
+    CommandStdin, DisplayedCommand,
 };
 use crate::model::environment::Timeouts;
 use crate::model::{EnvVariables, ExitRule};
@@ -93,13 +93,12 @@ impl CommandFixture {
             not_found: Arc::default(),
             timeouts: Timeouts { suicide: Duration::ZERO, interrupt: soon, terminate: soon },
             current_dir: root.to_owned(),
-            no_capture: false,
             grouping: ProcessGrouping::Shared,
             after_interrupt: false,
             verbosity: 2,
             interrupt: crate::execute::interrupt::Interrupt::default(),
             reporter: recorder.clone(),
-            record: None,
+            capture: CommandCapture::default(),
         };
         Self { folder, recorder, session }
     }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::requirements::RequirementText;
 use super::runtime::{DEFAULT, ProjectPackage, RuntimeRequirement};
+use super::secret::SecretVariable;
 use super::service::AddressUse;
 use super::{Command, Deferred, Runner, ServiceSettings};
 
@@ -199,6 +200,8 @@ pub struct VariableSettings {
     /// The variables among them that come from the configuration, in which fields of services are filled in;
     /// braces from other sources are escaped (see [`super::literal`]).
     pub written: Deferred<Vec<(String, String)>>,
+    /// The variables whose values are fetched when commands run.
+    pub secrets: Vec<SecretVariable>,
 }
 
 /// Builder settings of a packaging environment.

@@ -16,6 +16,7 @@ pub mod python_spec;
 pub mod requirements;
 pub mod runner;
 pub mod runtime;
+pub mod secret;
 pub mod service;
 pub mod variables;
 pub mod version_specifier;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
 
 use crate::os_text;
 
@@ -24,6 +25,15 @@ impl EnvVariables {
 
     pub fn remove(&mut self, name: &str) {
         self.0.remove(OsStr::new(name));
+    }
+
+    /// The folder that holds the user's state for all projects: `ENVO_STATE_DIR`, else `$XDG_STATE_HOME/envo`, else
+    /// `~/.local/state/envo`; `None` if none of them is an absolute path.
+    pub fn state_folder(&self) -> Option<PathBuf> {
+        let absolute = |name: &str| self.get(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        absolute("ENVO_STATE_DIR")
+            .or_else(|| absolute("XDG_STATE_HOME").map(|path| path.join("envo")))
+            .or_else(|| absolute("HOME").map(|path| path.join(".local/state/envo")))
     }
 
     /// In the order of their names.

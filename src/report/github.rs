@@ -85,6 +85,20 @@ fn setting_of(step: &str) -> Option<&str> {
     }
 }
 
+/// On GitHub Actions, has the runner hide these values and their lines, too.
+pub fn mask(variables: &EnvVariables, values: &[Vec<u8>]) {
+    if variables.text("GITHUB_ACTIONS").as_deref() == Some("true") {
+        let commands: String = values.iter().map(|value| mask_commands(value)).collect();
+        let _ = write(io::stderr().lock(), commands.as_bytes());
+    }
+}
+
+fn mask_commands(value: &[u8]) -> String {
+    let text = String::from_utf8_lossy(value);
+    let lines = text.lines().filter(|line| text.lines().count() > 1 && line.trim().chars().count() > 3);
+    std::iter::once(&*text).chain(lines).map(|text| format!("::add-mask::{}\n", data(text))).collect()
+}
+
 /// A workflow command that reports an error, at a line if there is one.
 pub fn annotation(title: &str, text: &str, location: Option<&Location>, checkout: &Path) -> String {
     let mut properties = Vec::new();

@@ -2,6 +2,7 @@
 //! that can run commands.
 
 use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,9 +13,10 @@ use crate::error::ConfigError;
 use crate::event::Reporter;
 use crate::execute::interrupt::Interrupt;
 use crate::execute::process::ProcessGrouping;
-use crate::execute::session::{AllowedPrograms, CommandSession};
+use crate::execute::session::{AllowedPrograms, CommandCapture, CommandSession};
 use crate::model::literal;
 use crate::model::{Command, EnvVariables, Environment};
+use crate::redaction::Redactor;
 use crate::serve::fields::{self, ServiceInstance, ServiceInstances};
 use crate::serve::protocol::{DefinedCommands, ServiceDefinition, VariablesJson};
 
@@ -49,6 +51,7 @@ pub fn define(environment: &Environment, session: &CommandSession) -> Result<Ser
         variables: VariablesJson(fillable(&session.variables, environment)?),
         timeouts: session.timeouts,
         inputs,
+        secrets: environment.variables.secrets.iter().map(|secret| secret.variable.clone()).collect(),
     };
     let paths = [&definition.cwd, &definition.current_dir, &definition.log_dir];
     if let Some(path) = paths.into_iter().chain(&definition.paths).find(|path| path.to_str().is_none()) {
@@ -102,7 +105,9 @@ pub struct PreparedDefinition {
 }
 
 impl PreparedDefinition {
-    pub fn new(definition: Arc<ServiceDefinition>, reporter: Arc<dyn Reporter>) -> Self {
+    /// `redactor` hides the secrets of this definition from now on, too.
+    pub fn new(definition: Arc<ServiceDefinition>, reporter: Arc<dyn Reporter>, redactor: &Redactor) -> Self {
+        redactor.hide(&secret_values(&definition));
         let session = CommandSession {
             environment: definition.name.clone(),
             programs: AllowedPrograms { paths: definition.paths.clone(), allow: definition.allow.clone() },
@@ -112,13 +117,12 @@ impl PreparedDefinition {
             not_found: Arc::default(),
             timeouts: definition.timeouts,
             current_dir: definition.current_dir.clone(),
-            no_capture: false,
             grouping: ProcessGrouping::Group,
             after_interrupt: false,
             verbosity: 2,
             interrupt: Interrupt::default(),
             reporter,
-            record: None,
+            capture: CommandCapture { redactor: redactor.clone(), ..CommandCapture::default() },
         };
         Self { definition, session }
     }
@@ -136,6 +140,14 @@ impl PreparedDefinition {
         }
         Ok(variables)
     }
+}
+
+fn secret_values(definition: &ServiceDefinition) -> Vec<Vec<u8>> {
+    let value = |name: &String| {
+        let value = definition.variables.0.get(name)?;
+        Some(value.to_str().map_or_else(|| value.as_bytes().to_vec(), |text| literal::plain(text).into_bytes()))
+    };
+    definition.secrets.iter().filter_map(value).collect()
 }
 
 /// The variables of an environment, with fields only where the configuration has them: braces in all others

@@ -15,7 +15,7 @@ use super::*;
 use crate::event::{Reporter, RunEvent};
 use crate::execute::interrupt::Interrupt;
 use crate::execute::process::ProcessGrouping;
-use crate::execute::session::{AllowedPrograms, CommandSession};
+use crate::execute::session::{AllowedPrograms, CommandCapture, CommandSession};
 use crate::model::environment::{
     CommandLists, CreationSettings, Dependencies, Environment, EnvironmentKind, InstallSettings, Timeouts,
     VariableSettings,
@@ -143,13 +143,12 @@ impl SupervisorFixture {
             not_found: Arc::default(),
             timeouts,
             current_dir: root.clone(),
-            no_capture: false,
             grouping: ProcessGrouping::Shared,
             after_interrupt: false,
             verbosity: 2,
             interrupt: self.interrupt.clone(),
             reporter: self.recorder.clone(),
-            record: None,
+            capture: CommandCapture::default(),
         };
         let mut environment = environment(name, &root, timeouts);
         environment.relations.depends = depends.iter().map(|one| (*one).to_owned()).collect();
@@ -283,6 +282,7 @@ fn environment(name: &str, root: &Path, timeouts: Timeouts) -> Environment {
             pass: Vec::new(),
             disallow: Vec::new(),
             set: Deferred::ready(Vec::new()),
+            secrets: Vec::new(),
             written: Deferred::ready(Vec::new()),
         },
         execution: ExecutionSettings {

@@ -13,6 +13,7 @@ use crate::settings::expand::{TOML_PREFIX, Trail};
 use crate::settings::keys::{self, SettingKey};
 use crate::settings::lookup::LookupContext;
 use crate::settings::overrides::Override;
+use crate::settings::secrets::with_parts;
 use crate::settings::toml;
 use crate::settings::toml::load::toml_entry;
 use crate::settings::value::{SettingValue, ValueKind};
@@ -289,7 +290,9 @@ impl Settings {
         for spelling in spellings(place.key) {
             let Some(entry) = self.entry(place.loader, spelling) else { continue };
             let located = |error: ConfigError| self.locate(error, place.loader, entry);
-            let Some(raw) = self.process_raw(place.set, &entry.value).map_err(located)? else { continue };
+            let written =
+                if place.key.name == "secrets" { with_parts(&entry.value) } else { Cow::Borrowed(&*entry.value) };
+            let Some(raw) = self.process_raw(place.set, &written).map_err(located)? else { continue };
             return self.build(place, spelling, &raw).map(Some).map_err(located);
         }
         Ok(None)

@@ -26,6 +26,7 @@ mod post_process;
 mod runners;
 mod runtimes;
 pub mod schema;
+mod secrets;
 mod service;
 mod set_env;
 pub mod toml;
@@ -53,6 +54,7 @@ use overrides::Overrides;
 use value::SettingValue;
 
 pub use defaults::{own_keys, service_keys};
+pub use secrets::names_secrets;
 pub use service::{asks_for_services, ensure_env_files};
 
 /// The prefix of environments' sections.

@@ -25,6 +25,7 @@ use crate::settings::keys;
 use crate::settings::keys::DefaultValue;
 use crate::settings::runtimes;
 use crate::settings::runtimes::deferred;
+use crate::settings::secrets::secret_variables;
 use crate::settings::service::{asks, env_files, inherited, service};
 use crate::settings::value::SettingValue;
 
@@ -349,9 +350,16 @@ fn variables(settings: &Arc<Settings>, set: &Arc<ConfigSet>) -> Result<VariableS
         }
         _ => Deferred::ready(Vec::new()),
     };
+    let secrets = secret_variables(settings, set)?;
     if !runner.uses_uv() {
         let set_env = deferred(settings, set, set_variables);
-        return Ok(VariableSettings { pass: settings.list(set, "pass_env")?, disallow, set: set_env, written });
+        return Ok(VariableSettings {
+            pass: settings.list(set, "pass_env")?,
+            disallow,
+            set: set_env,
+            written,
+            secrets,
+        });
     }
     // uv would take this interpreter rather than the environment's.
     disallow.push("UV_PYTHON".to_owned());
@@ -365,7 +373,7 @@ fn variables(settings: &Arc<Settings>, set: &Arc<ConfigSet>) -> Result<VariableS
         variables.push(("VIRTUAL_ENV".to_owned(), env_dir));
         Ok(variables)
     });
-    Ok(VariableSettings { pass: settings.list(set, "pass_env")?, disallow, set: set_env, written })
+    Ok(VariableSettings { pass: settings.list(set, "pass_env")?, disallow, set: set_env, written, secrets })
 }
 
 /// `env_file`, then `set_env`, which counts where both set a variable.

@@ -106,15 +106,15 @@ impl CommandWord {
             result.extend(options::general());
             return result;
         }
-        let builds_nothing = matches!(self, Self::Verb(Verb::Services | Verb::Cache | Verb::Export));
+        let builds_nothing = matches!(self, Self::Verb(Verb::Services | Verb::Cache | Verb::Export | Verb::Secrets));
         if !self.talks_only() && !is_about_locks && !builds_nothing {
             result.extend(building(self));
         }
         if matches!(self, Self::Verb(Verb::RunParallel) | Self::Legacy) {
             result.extend(parallel(self));
         }
-        let shows_only =
-            is_about_locks || matches!(self, Self::Verb(Verb::List | Verb::Depends | Verb::Cache | Verb::Export));
+        let shows_only = is_about_locks
+            || matches!(self, Self::Verb(Verb::List | Verb::Depends | Verb::Cache | Verb::Export | Verb::Secrets));
         if self.concerns_environments() && !shows_only {
             result.extend(environment(self));
         }

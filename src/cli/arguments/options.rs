@@ -63,6 +63,10 @@ pub fn command_specific(word: CommandWord) -> Vec<Arg> {
         CommandWord::Verb(Verb::Merge) => fanout::merging(),
         CommandWord::Verb(Verb::Cache) => fanout::caching(),
         CommandWord::Verb(Verb::Export) => fanout::exporting(),
+        CommandWord::Verb(Verb::Secrets) => {
+            let action = choice("secrets_action", ["check"], "check").value_name("ACTION").required(true);
+            vec![action.help_heading("Secrets")]
+        }
         CommandWord::Verb(Verb::Depends) => {
             let help = "set the output format: tree, mermaid, dot or json [default: tree]";
             let format = choice("depends_format", DEPENDS_FORMATS, help).long("format").value_name("FORMAT");

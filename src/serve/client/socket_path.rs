@@ -23,7 +23,6 @@ use crate::model::EnvVariables;
 use crate::platform::{processes, sockets};
 use crate::python_text::misleads;
 use crate::serve::client::socket_folders::{folder_apart, folders, is_apart, own_name, temporary_folder};
-use crate::serve::ports;
 use crate::serve::private;
 use crate::serve::protocol::SUPERVISOR_VERB;
 use crate::serve::shim::instance_mark;
@@ -84,7 +83,7 @@ impl SupervisorLocation {
     pub fn of(state_dir: &Path, variables: &EnvVariables) -> io::Result<Self> {
         let state_dir = own_folder(state_dir)?;
         let name = format!("{}.socket", instance_mark::project(&state_dir));
-        let user_dir = ports::user_folder(variables);
+        let user_dir = variables.state_folder();
         let recorded = recorded(&state_dir);
         if let Some(socket) = recorded.as_ref().filter(|socket| socket.file_name().is_some_and(|own| *own == *name)) {
             let (socket, usual) = (socket.clone(), Some(socket.clone()));

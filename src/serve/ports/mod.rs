@@ -13,7 +13,7 @@ use crate::error::ConfigError;
 use crate::model::ServiceSettings;
 use crate::serve::instances::InstanceName;
 
-pub use crate::serve::ports::registry::{PortRegistry, user_folder};
+pub use crate::serve::ports::registry::PortRegistry;
 pub use owner::{listening_below, owner};
 
 /// The ports of one service, reserved until it starts.

@@ -11,7 +11,6 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::model::EnvVariables;
 use crate::serve::private;
 
 /// Ports by service and name.
@@ -43,15 +42,6 @@ pub struct PortRegistry {
     changed: bool,
     /// Released by being closed.
     _lock: Option<File>,
-}
-
-/// `ENVO_STATE_DIR`, else `$XDG_STATE_HOME/envo`, else `~/.local/state/envo`; `None` if none of them is an
-/// absolute path. The folder holds the user's state for all projects.
-pub fn user_folder(variables: &EnvVariables) -> Option<PathBuf> {
-    let absolute = |name: &str| variables.get(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    absolute("ENVO_STATE_DIR")
-        .or_else(|| absolute("XDG_STATE_HOME").map(|path| path.join("envo")))
-        .or_else(|| absolute("HOME").map(|path| path.join(".local/state/envo")))
 }
 
 impl PortRegistry {
@@ -245,7 +235,8 @@ mod tests {
     #[test]
     fn the_folder_is_found_as_other_programs_find_theirs() {
         let folder = |pairs: &[(&str, &str)]| {
-            user_folder(&pairs.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect())
+            let pairs = pairs.iter().map(|(name, value)| ((*name).into(), (*value).into()));
+            pairs.collect::<crate::model::EnvVariables>().state_folder()
         };
         assert_eq!(folder(&[("ENVO_STATE_DIR", "/s"), ("HOME", "/h")]), Some("/s".into()));
         assert_eq!(folder(&[("XDG_STATE_HOME", "/x"), ("HOME", "/h")]), Some("/x/envo".into()));

@@ -17,6 +17,7 @@ pub use cancel::{CancellableWait, Canceller};
 pub use notify::NotifySocket;
 
 use crate::model::EnvVariables;
+use crate::redaction::Redactor;
 use crate::serve::ports::listening_below;
 use crate::serve::probe::limits::ProbeLimits;
 
@@ -43,7 +44,7 @@ pub enum ReadinessQuestion {
     Http { url: http::ProbeUrl, status: Option<u16> },
     Tcp { host: String, port: u16 },
     Unix { path: PathBuf },
-    Command { argv: Vec<String>, cwd: PathBuf, variables: EnvVariables },
+    Command { argv: Vec<String>, cwd: PathBuf, variables: EnvVariables, redactor: Redactor },
     Notify(NotifySocket),
 }
 
@@ -63,6 +64,18 @@ pub(super) enum ProbeMiss {
     Seen(ProbeObservation),
     /// It will never succeed, for this reason.
     Never(String),
+}
+
+impl ProbeMiss {
+    fn redacted(self, redactor: &Redactor) -> Self {
+        match self {
+            Self::Seen(ProbeObservation::Exit { code, lines }) => {
+                let lines = lines.iter().map(|line| redactor.text(line)).collect();
+                Self::Seen(ProbeObservation::Exit { code, lines })
+            }
+            other => other,
+        }
+    }
 }
 
 /// How a probe is run.
@@ -184,7 +197,9 @@ impl ReadinessQuestion {
             Self::Http { url, status } => http::answers(url, *status, patience).map_err(ProbeMiss::Seen),
             Self::Tcp { host, port } => limits::connect_tcp(host, *port, patience).map(drop).map_err(ProbeMiss::Seen),
             Self::Unix { path } => limits::connect_unix(path).map_err(ProbeMiss::Seen),
-            Self::Command { argv, cwd, variables } => command::run(argv, cwd, variables, patience),
+            Self::Command { argv, cwd, variables, redactor } => {
+                command::run(argv, cwd, variables, patience).map_err(|miss| miss.redacted(redactor))
+            }
             // Only a start can wait for a notification.
             Self::Notify(_) => Err(ProbeMiss::Never("`notify` answers only once".to_owned())),
         }

@@ -159,6 +159,7 @@ fn command(script: &str, folder: &std::path::Path) -> ReadinessQuestion {
         argv: vec!["sh".into(), "-c".into(), script.into()],
         cwd: folder.to_path_buf(),
         variables,
+        redactor: Redactor::default(),
     }
 }
 
@@ -175,6 +176,7 @@ fn a_command_that_cannot_start_never_succeeds() {
         argv: vec!["/no/such".into()],
         cwd: "/".into(),
         variables: EnvVariables::default(),
+        redactor: Redactor::default(),
     };
     assert!(matches!(ask(&missing), ProbeResult::Never(reason) if reason.contains("`/no/such` cannot be started")));
 }

@@ -49,6 +49,9 @@ pub struct ServiceDefinition {
     /// A digest of a job's inputs besides its definition.
     #[serde(default)]
     pub inputs: String,
+    /// The variables whose values are secret.
+    #[serde(default)]
+    pub secrets: Vec<String>,
 }
 
 /// The commands before, instead of and after the program of a service.

@@ -157,7 +157,8 @@ impl Supervisor {
             slot.next.as_mut().unwrap_or(&mut slot.prepared).definition = one.definition;
             slot.which = one.which;
         } else if change.restart || idle {
-            slot.next = Some(PreparedDefinition::new(one.definition, Arc::clone(&self.reporter)));
+            slot.next =
+                Some(PreparedDefinition::new(one.definition, Arc::clone(&self.reporter), &self.project.redactor));
             (slot.digest, slot.which) = (one.digest, one.which);
             return (at, true);
         }
@@ -269,7 +270,7 @@ impl Supervisor {
         let name = which.name.clone();
         let slot = Member {
             place: place(&definition),
-            prepared: PreparedDefinition::new(definition, Arc::clone(&self.reporter)),
+            prepared: PreparedDefinition::new(definition, Arc::clone(&self.reporter), &self.project.redactor),
             next: None,
             digest,
             which,

@@ -9,6 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::platform::descriptors;
 use crate::python_text::misleads;
+use crate::redaction::{RedactingStream, Redactor};
 use crate::serve::private;
 
 /// A log that has grown beyond this is rotated, at the end of a line.
@@ -43,6 +44,8 @@ pub struct ServiceLog {
     noted: Option<u64>,
     /// Why output could not be written; reported once, at the end.
     failure: Option<io::Error>,
+    /// Hides secrets; `None`: there are none.
+    redaction: Option<RedactingStream>,
 }
 
 impl ServiceLog {
@@ -57,7 +60,23 @@ impl ServiceLog {
         }
         let (file, begin) = open(path)?;
         let path = path.to_path_buf();
-        Ok(Self { file, path, begin, length: begin, largest, takes: true, noted: None, failure: None })
+        Ok(Self { file, path, begin, length: begin, largest, takes: true, noted: None, failure: None, redaction: None })
+    }
+
+    /// Hides secrets in what is written from now on: output is read then, instead of moved.
+    #[must_use]
+    pub fn redacted(self, redactor: &Redactor) -> Self {
+        if redactor.is_empty() {
+            return self;
+        }
+        Self { takes: false, redaction: Some(redactor.stream()), ..self }
+    }
+
+    /// Writes what was held back as the possible beginning of a secret, after the last output.
+    pub fn finish(&mut self) {
+        if let Some(rest) = self.redaction.take().map(|mut redaction| redaction.finish()) {
+            self.write_decided(&rest);
+        }
     }
 
     /// Rotates the log. A follower has the old one open, and reads it to its end.
@@ -77,6 +96,16 @@ impl ServiceLog {
 
     /// Writes a block. A full disk must not block the service: the output is lost, and that is reported.
     pub fn write(&mut self, block: &[u8]) {
+        match &mut self.redaction {
+            Some(redaction) => {
+                let decided = redaction.push(block);
+                self.write_decided(&decided);
+            }
+            None => self.write_decided(block),
+        }
+    }
+
+    fn write_decided(&mut self, block: &[u8]) {
         if self.length + block.len() as u64 > self.largest {
             // Lines are not split, unless a line is longer than a log should be.
             let end = block.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);

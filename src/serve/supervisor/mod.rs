@@ -37,6 +37,7 @@ use crate::execute::tree;
 use crate::model::ServiceSettings;
 use crate::model::literal;
 use crate::platform::memory;
+use crate::redaction::Redactor;
 use crate::serve::client::socket_path::ProjectClaim;
 use crate::serve::fields::{ServiceInstance, ServiceInstances};
 use crate::serve::instances::{InstanceName, ServiceTemplate};
@@ -232,6 +233,8 @@ pub struct ProjectState {
     /// Earlier locations of the project, before it was moved.
     left_behind: Vec<PathBuf>,
     pub log_dir: PathBuf,
+    /// Hides the secrets of all its services.
+    pub redactor: Redactor,
     record: SupervisorRecord,
     jobs: JobRecords,
 }
@@ -284,6 +287,7 @@ impl Supervisor {
                 claim: parts.claim,
                 left_behind: Vec::new(),
                 log_dir,
+                redactor: Redactor::default(),
             },
             processes: ServiceProcesses { forker: parts.forker, mark: parts.mark, usage: None },
             sender: parts.sender,

@@ -7,7 +7,6 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use crate::model::EnvVariables;
-use crate::serve::ports;
 use crate::serve::shim::instance_mark;
 
 /// Remembers the state folder of the project with this root, unless it is the default one.
@@ -30,7 +29,7 @@ pub fn recall(variables: &EnvVariables, root: &Path) -> Option<PathBuf> {
 }
 
 fn record(variables: &EnvVariables, root: &Path) -> Option<PathBuf> {
-    Some(ports::user_folder(variables)?.join("projects").join(instance_mark::project(root)))
+    Some(variables.state_folder()?.join("projects").join(instance_mark::project(root)))
 }
 
 #[cfg(test)]

@@ -87,6 +87,7 @@ impl OutputWatch {
             self.read_rest(&output, &mut vec![0; BLOCK], &mut partial);
         }
         self.flush(&mut partial);
+        self.log.finish();
         if let Some(text) = self.log.failure() {
             self.report(StartReport::Trouble(text));
         }

@@ -93,6 +93,16 @@ impl Supervisor {
         self.project.log_dir.join(format!("{}.log", self.slots[at].which.name))
     }
 
+    /// Where a shim writes output that a killed supervisor has not read. A shim knows no secrets, so without a file that can
+    /// be opened the output is lost if there are any.
+    pub fn log_of_unread(&self, at: usize) -> PathBuf {
+        let log = self.log_of(at);
+        match (self.project.redactor.is_empty(), log.file_name()) {
+            (false, Some(name)) => PathBuf::from("/dev/null").join(name),
+            _ => log,
+        }
+    }
+
     /// Whether every unwanted node has ended, or is kept for its `idle_timeout`.
     fn are_gone(&self, nodes: &BTreeSet<usize>) -> bool {
         nodes.iter().all(|at| {

@@ -67,7 +67,7 @@ impl ServiceCommand {
     /// Runs one list of commands.
     fn run(mut self, key: &str, commands: Vec<Command>) -> Result<(), CommandFailure> {
         let record = Arc::new(Mutex::new(Vec::new()));
-        self.session.record = Some(record.clone());
+        self.session.capture.record = Some(record.clone());
         let definition = &self.prepared.definition;
         let run = || -> Result<i32, EnvError> {
             fs_err::create_dir_all(&definition.cwd)?;

@@ -72,7 +72,12 @@ impl ServiceContext {
                 // Split before its fields are filled in, so that a value with spaces stays one word.
                 let command = written.trim().strip_prefix("cmd:").unwrap_or_default();
                 let argv = self.command(command)?;
-                ReadinessQuestion::Command { argv, cwd: self.cwd.clone(), variables: self.variables.clone() }
+                ReadinessQuestion::Command {
+                    argv,
+                    cwd: self.cwd.clone(),
+                    variables: self.variables.clone(),
+                    redactor: self.session.capture.redactor.clone(),
+                }
             }
             Probe::Log { pattern } => {
                 let pattern = Regex::new(&pattern).map_err(|error| error.to_string())?;

@@ -108,7 +108,7 @@ fn plan(supervisor: &mut Supervisor, at: usize, service: &ServiceSettings) -> Re
         program: words.next().unwrap_or_default(),
         arguments: words.collect(),
         cwd: context.cwd,
-        log: supervisor.log_of(at),
+        log: supervisor.log_of_unread(at),
         variables: context.variables,
         stop_signal: signal_number(&service.stopping.stop_signal).unwrap_or(libc::SIGTERM),
     };
@@ -118,7 +118,9 @@ fn plan(supervisor: &mut Supervisor, at: usize, service: &ServiceSettings) -> Re
 fn launch(supervisor: &mut Supervisor, at: usize, plan: StartPlan) -> Result<StartedService, String> {
     let name = supervisor.slots[at].prepared.name().to_owned();
     let log = ServiceLog::open(&supervisor.project.log_dir.join(format!("{name}.log")))
-        .map_err(|error| format!("its log cannot be written: {error}"))?;
+        .map_err(|error| format!("its log cannot be written: {error}"))?
+        .redacted(&supervisor.project.redactor);
+    let unread = supervisor.log_of_unread(at);
     let service = supervisor.slots[at].prepared.definition.service.as_ref();
     let pty = service.is_some_and(|service| service.pty);
     let runs_probes = service.is_some_and(ServiceSettings::runs_probes);
@@ -131,7 +133,7 @@ fn launch(supervisor: &mut Supervisor, at: usize, plan: StartPlan) -> Result<Sta
     let mut pipes = supervisor
         .processes
         .forker
-        .shim(pty, log.path(), &sockets)
+        .shim(pty, &unread, &sockets)
         .map_err(|error| format!("envo cannot start its own helper: {error}"))?;
     plan.task.write(&mut pipes.requests).map_err(|error| format!("envo's own helper does not respond: {error}"))?;
     let mark = supervisor.mark_of(at);

@@ -9,6 +9,7 @@ mod pack;
 mod packaging;
 mod project;
 mod runtime;
+mod secrets;
 mod service;
 mod shown;
 mod uv;
@@ -85,8 +86,8 @@ const fn aliased(
 const OF_TOX: [&[SettingKey]; 4] = [project::KEYS, environment::KEYS, uv::KEYS, packaging::KEYS];
 
 /// The keys that tox does not have; `config` shows them only if they are used.
-const OWN: [&[SettingKey]; 6] =
-    [runtime::INSTALLING, service::KEYS, runtime::KEYS, lock::KEYS, pack::KEYS, fanout::KEYS];
+const OWN: [&[SettingKey]; 7] =
+    [runtime::INSTALLING, service::KEYS, secrets::KEYS, runtime::KEYS, lock::KEYS, pack::KEYS, fanout::KEYS];
 
 /// All keys, tox's first.
 pub fn all() -> impl Iterator<Item = &'static SettingKey> {

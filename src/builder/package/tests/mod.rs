@@ -17,7 +17,7 @@ use crate::env_error::EnvError;
 use crate::event::{Level, Reporter, RunEvent};
 use crate::execute::interrupt::Interrupt;
 use crate::execute::process::ProcessGrouping;
-use crate::execute::session::{AllowedPrograms, CommandSession};
+use crate::execute::session::{AllowedPrograms, CommandCapture, CommandSession};
 use crate::model::environment::{PackageBuild, Timeouts};
 use crate::model::requirements::RequirementText;
 use crate::model::{Deferred, EnvVariables, PackageKind};
@@ -230,14 +230,13 @@ fn session(root: &Path, bin: &Path, recorder: Arc<BuildEvents>) -> CommandSessio
         log_number: Arc::default(),
         timeouts: Timeouts { suicide: Duration::ZERO, interrupt: moment, terminate: moment },
         current_dir: root.join("project"),
-        no_capture: false,
         grouping: ProcessGrouping::Shared,
         after_interrupt: false,
         verbosity: 2,
         interrupt: Interrupt::default(),
         reporter: recorder,
         not_found: Arc::default(),
-        record: None,
+        capture: CommandCapture::default(),
     }
 }
 
