@@ -1,6 +1,7 @@
 //! Tests of commands in environments: `run` and `exec`, interrupts, terminals, and tox plugins that envo replaces.
 
 mod ahead;
+mod brief;
 mod completion;
 mod exec;
 mod host_tox;

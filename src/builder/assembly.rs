@@ -31,6 +31,7 @@ pub fn assemble(run: &Arc<RunContext>, plan: &Arc<Plan>, names: &[String]) -> Re
         bases: &bases,
         layout: None,
         prebuilder: None,
+        cores: None,
     };
     let built = build_side_by_side(&env_runs, names);
     packager.close();

@@ -23,6 +23,7 @@ use crate::error::ConfigError;
 use crate::event::EnvironmentResult;
 use crate::event::{Reporter, RunEvent};
 use crate::execute::interrupt::Interrupt;
+use crate::execute::process::ProcessGrouping;
 use crate::exit_code;
 use crate::plan::Plan;
 use crate::plan::graph;
@@ -155,6 +156,7 @@ impl Coordinator<'_> {
             bases: &bases,
             layout: held.cloned(),
             prebuilder: prebuilder.as_ref(),
+            cores: self.cores(),
         };
         let mut queue = EnvQueue::new(order, self.max_parallel.unwrap_or(usize::MAX));
         let (sender, receiver) = channel();
@@ -178,6 +180,13 @@ impl Coordinator<'_> {
             packager.close();
             results
         })
+    }
+
+    /// The share of the processors that each environment of a parallel run gets.
+    fn cores(&self) -> Option<usize> {
+        let at_once = self.max_parallel.unwrap_or(usize::MAX).min(self.names.len()).max(1);
+        let all = std::thread::available_parallelism().map_or(1, usize::from);
+        (self.run.grouping == ProcessGrouping::Group).then(|| (all / at_once).max(1))
     }
 
     fn conduct<'scope, 'env: 'scope>(

@@ -42,6 +42,8 @@ pub struct EnvRuns<'a> {
     pub layout: Option<EventLayout>,
     /// Prepares environments before they run; `None`: disabled.
     pub prebuilder: Option<&'a Prebuilder<'a>>,
+    /// How many processors each environment may use; `None`: they do not run in parallel.
+    pub cores: Option<usize>,
 }
 
 impl EnvRuns<'_> {
@@ -207,6 +209,18 @@ impl EnvRuns<'_> {
         }
     }
 
+    /// Tells commands of a parallel run how many processors are theirs, unless the user has.
+    fn set_cores(&self, environment: &Environment, variables: &mut EnvVariables) {
+        let Some(cores) = self.cores else { return };
+        let shared = environment.execution.parallel_share_cores;
+        let names = [("ENVO_CORES", true), ("PYTEST_XDIST_AUTO_NUM_WORKERS", shared)];
+        for (name, _) in names.into_iter().filter(|(_, wanted)| *wanted) {
+            if variables.get(name).is_none() {
+                variables.set(name, cores.to_string());
+            }
+        }
+    }
+
     fn evaluate(
         &self,
         environment: &Arc<Environment>,
@@ -223,6 +237,7 @@ impl EnvRuns<'_> {
         }
         self.secrets.give_to(&environment.name, &environment.variables, &mut session.variables)?;
         self.set_own_variables(&mut session.variables);
+        self.set_cores(environment, &mut session.variables);
         let change_dir = environment.execution.change_dir.get()?;
         environment_folders::create("change_dir", &change_dir)?;
         self.run.enter(&environment.name, EnvPhase::Commands);

@@ -2,7 +2,7 @@
 //! Only this module and `execute/environment` read environment variables; this one takes a snapshot of them.
 
 pub mod arguments;
-mod ci;
+pub mod ci;
 pub mod completion;
 mod convert;
 mod defaults;

@@ -244,6 +244,8 @@ pub enum ReportFormat {
     Human,
     /// One event on each line, as JSON.
     Json,
+    /// Only failures, and one line at the end.
+    Brief,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

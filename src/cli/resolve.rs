@@ -1,6 +1,7 @@
 //! Resolves [`Options`] from the command line, variables, the user's file and defaults, in this order.
 
 mod fanout;
+mod report;
 mod ship;
 
 use std::collections::hash_map::RandomState;
@@ -13,7 +14,7 @@ use clap::{ArgMatches, Command};
 use percent_encoding::percent_decode_str;
 
 use super::arguments::{
-    COLORS, CommandWord, DEPENDS_FORMATS, GRAPH_FORMATS, REPORTS, RUNNERS, SHELLS, TABLE_FORMATS, spellings,
+    COLORS, CommandWord, DEPENDS_FORMATS, GRAPH_FORMATS, RUNNERS, SHELLS, TABLE_FORMATS, spellings,
 };
 use super::ci::is_ci;
 use super::convert::{
@@ -22,7 +23,7 @@ use super::convert::{
 use super::defaults::Defaults;
 use super::options::{
     ConfigFormat, ConfigOptions, EnvironmentChoice, ImportOptions, ListFormat, ListOptions, LockOptions, Options,
-    Parallelism, ProcessContext, ReportFormat, RunOptions, SchemaOptions, Selection, ServiceOptions, SkipMissing, Verb,
+    Parallelism, ProcessContext, RunOptions, SchemaOptions, Selection, ServiceOptions, SkipMissing, Verb,
 };
 use super::user_file::UserFile;
 use super::{ResolvedOptions, UsageError, unknown};
@@ -71,10 +72,7 @@ pub fn resolve(typed: TypedArguments<'_>, context: ProcessContext) -> Result<Res
             verbosity,
             colored: resolver.choice("colored", &["yes", "no"]).map_or_else(|| default_color(&context), |c| c == "yes"),
             stderr_color: resolver.choice("stderr_color", &COLORS).unwrap_or_else(|| "RED".to_owned()),
-            report: match resolver.choice("report", &REPORTS).as_deref() {
-                Some("json") => ReportFormat::Json,
-                _ => ReportFormat::Human,
-            },
+            report: resolver.report_format(),
         },
         project: ProjectOptions {
             config_file: resolver.path("config_file", &OPTIONAL_PATH),

@@ -146,8 +146,9 @@ fn prebuild(
 ) -> Option<PrebuildOptions> {
     let new = |name: &String| !run.project.work_dir.join(name).exists();
     let worthwhile = names.len() > 1 && (options.run.recreate || names.iter().any(new));
-    let told_at_once =
-        options.output.report == ReportFormat::Json || options.run.results.junit_xml.is_some() || run.journal.is_some();
+    let told_at_once = options.output.report != ReportFormat::Human
+        || options.run.results.junit_xml.is_some()
+        || run.journal.is_some();
     let can_be_held = !options.run.no_capture && !told_at_once;
     if !options.run.prepare_ahead || !can_be_held || !worthwhile {
         return None;

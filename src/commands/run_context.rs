@@ -10,20 +10,24 @@ use crate::builder::journal::Journal;
 use crate::builder::log_groups::LogGroups;
 use crate::builder::phases::PhaseTimes;
 use crate::builder::run_context::{RunContext, RunOutput};
+use crate::cli::ci::is_ci;
 use crate::cli::options::{Options, Parallelism, ReportFormat, Verb};
 use crate::commands::{ProgressDisplay, ROOT};
 use crate::error::ConfigError;
 use crate::event::Reporter;
 use crate::execute::interrupt::Interrupt;
 use crate::execute::process::ProcessGrouping;
+use crate::execute::shell::redact;
 use crate::lockfile::index::LockIndex;
 use crate::model::InterpreterLookup as _;
 use crate::model::environment::{InstallerChoice, PackageKind};
 use crate::plan::Plan;
+use crate::python_text::quote::quote_words;
 use crate::redaction::Redactor;
+use crate::report::brief::BriefContext;
 use crate::report::github;
 use crate::report::observers::{Observers, observed};
-use crate::report::{EventLayout, JunitReporter};
+use crate::report::{BriefReporter, EventLayout, Heartbeat, JunitReporter};
 use crate::runtime::python::{PythonDiscovery, PythonRuntime};
 use crate::ship::test_recorder::PackTestRecorder;
 
@@ -36,6 +40,8 @@ pub(super) struct RunMode {
     pub(super) display: ProgressDisplay,
     pub(super) junit: Option<Arc<JunitReporter>>,
     pub(super) observers: Observers,
+    /// The reporter instead of the usual one.
+    pub(super) brief: Option<Arc<BriefReporter>>,
 }
 
 impl RunMode {
@@ -48,6 +54,7 @@ impl RunMode {
             display: ProgressDisplay::Plain,
             junit: None,
             observers: Observers::default(),
+            brief: None,
         }
     }
 
@@ -68,10 +75,13 @@ impl RunMode {
         let wants_junit = run.results.junit_xml.is_some() || (is_slice && run.results.result_json.is_some());
         let junit = wants_junit.then(Arc::default);
         let observers = observers(options, plan, discovery, junit.as_ref());
+        let is_brief = options.output.report == ReportFormat::Brief;
+        // An error in the project's settings is reported when the run is opened.
+        let brief = if is_brief { brief_reporter(options, plan).ok().map(Arc::new) } else { None };
         if options.verb != Verb::RunParallel {
-            return Self { junit, observers, ..Self::one_by_one() };
+            return Self { junit, observers, brief, ..Self::one_by_one() };
         }
-        let live = run.parallel.parallel_live || options.output.report == ReportFormat::Json;
+        let live = run.parallel.parallel_live || options.output.report != ReportFormat::Human;
         Self {
             places: match run.parallel.parallelism {
                 Parallelism::Unlimited => None,
@@ -86,6 +96,7 @@ impl RunMode {
             },
             junit,
             observers,
+            brief,
         }
     }
 }
@@ -104,6 +115,9 @@ fn observers(
         let places = move |environment: &str, key: &str| plan.settings.written_at(environment, key);
         observers.push(Arc::new(github::GithubAnnotations::new(checkout, Box::new(places))));
     }
+    if options.verb == Verb::RunParallel && is_ci(&options.process.variables) {
+        observers.push(Arc::new(Heartbeat::new(crate::commands::reporter(options, ProgressDisplay::Plain))));
+    }
     let recorder = PackTestRecorder::new(options, plan, Arc::clone(discovery) as _);
     observers.extend(recorder.map(|recorder| Arc::new(recorder) as Arc<dyn Reporter>));
     observers.into()
@@ -111,6 +125,37 @@ fn observers(
 
 pub(super) fn event_layout(options: &Options) -> EventLayout {
     EventLayout::new(options.output.verbosity, options.output.colored, &options.output.stderr_color)
+}
+
+/// The reporter of failures only.
+fn brief_reporter(options: &Options, plan: &Arc<Plan>) -> Result<BriefReporter, ConfigError> {
+    let project = plan.project()?;
+    let (settings, repeated) = (Arc::clone(plan), options.clone());
+    Ok(BriefReporter::new(BriefContext {
+        log_dir: project.work_dir.join(".envo/run"),
+        work_dir: project.work_dir.clone(),
+        root: project.root,
+        current_dir: options.process.current_dir.clone(),
+        locations: Box::new(move |environment, key| settings.settings.written_at(environment, key)),
+        repeat: Box::new(move |environment| repeat_command(&repeated, environment)),
+        verbosity: options.output.verbosity,
+    }))
+}
+
+/// The command that runs one environment as this run does.
+pub(super) fn repeat_command(options: &Options, environment: &str) -> String {
+    let mut words = vec![options.invocation.program.clone(), "run".to_owned()];
+    let paths = [("-c", &options.project.config_file), ("--workdir", &options.project.work_dir)];
+    for (option, path) in paths.into_iter().chain([("--root", &options.project.root_dir)]) {
+        words.extend(path.iter().flat_map(|path| [option.to_owned(), path.display().to_string()]));
+    }
+    words.extend(options.project.overrides.iter().flat_map(|text| ["-x".to_owned(), text.clone()]));
+    words.extend(["-e".to_owned(), environment.to_owned()]);
+    if let Some(positional) = &options.invocation.positional {
+        words.push("--".to_owned());
+        words.extend(positional.iter().cloned());
+    }
+    quote_words(&redact(&words))
 }
 
 /// The context of a run.
@@ -123,7 +168,9 @@ pub(super) fn open_run(
     // Before it listens to signals, a signal ends the process by itself.
     let installer = choose_installer(options)?;
     let locks = if is_locked(options, plan)? { Some(read_locks(plan)?) } else { None };
-    let reporter = observed(crate::commands::reporter(options, manner.display), &manner.observers);
+    let usual = || crate::commands::reporter(options, manner.display);
+    let reporter = manner.brief.clone().map_or_else(usual, |brief| brief as Arc<dyn Reporter>);
+    let reporter = observed(reporter, &manner.observers);
     let teller = Arc::clone(&reporter);
     let verb = options.verb;
     let interrupt = Interrupt::listen(move |signal| match verb {

@@ -341,6 +341,8 @@ pub struct ExecutionSettings {
     pub ignore_outcome: bool,
     pub fail_fast: bool,
     pub parallel_show_output: bool,
+    /// Whether pytest-xdist is limited to the environment's share of the processors.
+    pub parallel_share_cores: bool,
 }
 
 /// The other environments that one refers to.

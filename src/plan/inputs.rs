@@ -55,7 +55,7 @@ const CONTENTS: [&str; 36] = [
 ];
 
 /// Settings that affect neither what is installed nor what runs, or that are only known from an interpreter.
-const WITHOUT_EFFECT: [&str; 12] = [
+const WITHOUT_EFFECT: [&str; 13] = [
     "description",
     "labels",
     "env_dir",
@@ -63,6 +63,7 @@ const WITHOUT_EFFECT: [&str; 12] = [
     "env_log_dir",
     "recreate",
     "parallel_show_output",
+    "parallel_share_cores",
     "wheel_build_env",
     "meta_dir",
     "pkg_dir",

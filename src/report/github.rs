@@ -78,7 +78,7 @@ impl Reporter for GithubAnnotations {
 }
 
 /// The setting a step comes from: `commands` of `commands[0]`, `deps` of `install_deps`.
-fn setting_of(step: &str) -> Option<&str> {
+pub(super) fn setting_of(step: &str) -> Option<&str> {
     match step.split_once('[') {
         Some((setting, _)) => Some(setting),
         None => (step == "install_deps").then_some("deps"),

@@ -1,10 +1,12 @@
 //! Shows events and results to people and programs. The only module that prints; it has no influence on the
 //! run.
 
+pub mod brief;
 pub mod buffered;
 pub mod config_format;
 pub mod github;
 pub mod graph_drawing;
+mod heartbeat;
 pub mod human;
 mod json_lines;
 pub mod junit;
@@ -19,7 +21,9 @@ pub mod table;
 pub mod timeline;
 mod xml;
 
+pub use brief::BriefReporter;
 pub use buffered::Buffered;
+pub use heartbeat::Heartbeat;
 pub use human::HumanReporter;
 pub use json_lines::JsonLines;
 pub use junit::JunitReporter;

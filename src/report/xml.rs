@@ -31,7 +31,7 @@ fn is_allowed(character: char) -> bool {
 
 /// The text without the sequences that switch colours and move the cursor (`ESC [ … letter`) or set a window
 /// title (`ESC ] … BEL`).
-fn without_colors(text: &str) -> String {
+pub(super) fn without_colors(text: &str) -> String {
     let mut rest = text;
     let mut plain = String::with_capacity(text.len());
     while let Some(at) = rest.find('\x1b') {

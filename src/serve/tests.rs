@@ -17,11 +17,8 @@ use crate::execute::interrupt::Interrupt;
 use crate::execute::process::ProcessGrouping;
 use crate::execute::session::{AllowedPrograms, CommandCapture, CommandSession};
 use crate::model::environment::{
-    CommandLists, CreationSettings, Dependencies, Environment, EnvironmentKind, InstallSettings, Timeouts,
-    VariableSettings,
-};
-use crate::model::environment::{
-    ContentSettings, EnvFolders, EnvRelations, ExecutionSettings, PackageRole, PythonChoice,
+    CommandLists, ContentSettings, CreationSettings, Dependencies, EnvFolders, EnvRelations, Environment,
+    EnvironmentKind, ExecutionSettings, InstallSettings, PackageRole, PythonChoice, Timeouts, VariableSettings,
 };
 use crate::model::service::PortSetting;
 use crate::model::{Command, Deferred, EnvVariables, ServiceSettings};
@@ -302,6 +299,7 @@ fn environment(name: &str, root: &Path, timeouts: Timeouts) -> Environment {
             ignore_outcome: false,
             fail_fast: false,
             parallel_show_output: false,
+            parallel_share_cores: false,
         },
         relations: EnvRelations {
             depends: Vec::new(),

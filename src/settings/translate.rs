@@ -103,6 +103,7 @@ pub fn environment(settings: &Arc<Settings>, set: &Arc<ConfigSet>) -> Result<Env
             ignore_outcome: is_run && settings.boolean(set, "ignore_outcome")?,
             fail_fast: is_run && settings.boolean(set, "fail_fast")?,
             parallel_show_output: settings.boolean(set, "parallel_show_output")?,
+            parallel_share_cores: is_run && settings.boolean(set, "parallel_share_cores")?,
         },
         relations: EnvRelations {
             restarts_with: depends.iter().filter_map(|one| one.strip_suffix(RESTART)).map(str::to_owned).collect(),

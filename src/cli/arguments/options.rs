@@ -36,7 +36,7 @@ pub const IMPORT_KINDS: [&str; 6] = ["procfile", "compose", "pipenv", "poetry", 
 pub const DEPENDS_FORMATS: [&str; 4] = ["tree", "mermaid", "dot", "json"];
 
 /// The report formats.
-pub const REPORTS: [&str; 2] = ["human", "json"];
+pub const REPORTS: [&str; 3] = ["human", "json", "brief"];
 
 /// The runners that can be the default. Those of tox-uv are accepted too.
 pub const RUNNERS: [&str; 5] =
@@ -309,7 +309,7 @@ pub fn environment(word: CommandWord) -> Vec<Arg> {
         result.push(value("result_json", "path", help).long("result-json"));
         let help = "write a JUnit XML report of the run to this file";
         result.push(value("junit_xml", "path", help).long("junit-xml"));
-        let help = "set the output format: human (as tox), or json, one event per line [default: human]";
+        let help = "set the output format: human (as tox), json (one event per line) or brief (only failures) [default: human]";
         result.push(choice("report", REPORTS, help).value_name("FORMAT").long("report"));
         if word != CommandWord::Verb(Verb::Exec) {
             let help = "let commands write directly to the terminal (not in parallel, not with --result-json)";
