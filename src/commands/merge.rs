@@ -34,7 +34,7 @@ pub fn execute(options: &Options) -> Result<i32> {
             let results = merged.results;
             reporter(options, ProgressDisplay::Plain).event(RunEvent::Summary { results, seconds, success });
         }
-        SummaryFormat::Github => run_summary::github(&merged.results, &options.process.variables)?,
+        SummaryFormat::Github => run_summary::github(&merged.results, &merged.content, &options.process.variables)?,
     }
     Ok(code)
 }

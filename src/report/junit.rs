@@ -48,6 +48,8 @@ struct JunitCase {
     seconds: f64,
     exit_code: i32,
     outcome: JunitOutcome,
+    /// The exit codes of earlier attempts (`commands_retry`).
+    earlier: Vec<i32>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -232,10 +234,12 @@ impl JunitSuite {
             && last.command == command
         {
             last.outcome = JunitOutcome::Running;
+            last.earlier.push(last.exit_code);
             return;
         }
-        let (output, seconds, exit_code) = (HashMap::new(), 0.0, 0);
-        self.cases.push(JunitCase { run_id, command, output, seconds, exit_code, outcome: JunitOutcome::Running });
+        let (output, seconds, exit_code, earlier) = (HashMap::new(), 0.0, 0, Vec::new());
+        let outcome = JunitOutcome::Running;
+        self.cases.push(JunitCase { run_id, command, output, seconds, exit_code, outcome, earlier });
     }
 
     fn write(&self, text: &mut String) -> JunitCounts {
@@ -256,6 +260,7 @@ impl JunitSuite {
             counts.count(verdict.as_ref().map(|(kind, _)| *kind));
             let name = format!("{} {}", case.run_id, case.command);
             self.write_case(&mut body, &name, case.seconds, verdict);
+            case.write_earlier(&mut body);
             case.write_output(&mut body);
             body.push_str("</testcase>\n");
         }
@@ -318,6 +323,15 @@ impl JunitCase {
         kept.extend_from_slice(bytes);
         if kept.len() > 2 * KEPT {
             kept.drain(..kept.len() - KEPT);
+        }
+    }
+
+    /// Earlier attempts, in the elements that Maven Surefire introduced and that CI servers know.
+    /// <https://maven.apache.org/surefire/maven-surefire-plugin/examples/rerun-failing-tests.html>
+    fn write_earlier(&self, text: &mut String) {
+        let element = if self.outcome == JunitOutcome::Passed { "flakyFailure" } else { "rerunFailure" };
+        for code in &self.earlier {
+            let _ = writeln!(text, "<{element} message=\"exit code {code}\" type=\"commands_retry\"/>");
         }
     }
 
@@ -453,6 +467,18 @@ mod tests {
         let text = finish(&junit, result("py", 0));
         assert!(text.contains("tests=\"1\" failures=\"0\""), "{text}");
         assert!(text.contains("<system-out>first\nsecond\n</system-out>"), "{text}");
+        assert!(
+            text.contains("<flakyFailure message=\"exit code 3\" type=\"commands_retry\"/>\n<system-out>"),
+            "{text}"
+        );
+        let junit = JunitReporter::new();
+        [3, 4, 5].iter().for_each(|code| command(&junit, "commands[0]", *code, b""));
+        let text = finish(&junit, result("py", 5));
+        assert!(text.contains("tests=\"1\" failures=\"1\""), "{text}");
+        let failures =
+            ["failure message=\"exit code 5\"", "rerunFailure message=\"exit code 3\" type=\"commands_retry\""];
+        assert!(failures.iter().all(|failure| text.contains(&format!("<{failure}/>\n"))), "{text}");
+        assert_eq!(text.matches("<rerunFailure").count(), 2);
     }
 
     #[test]

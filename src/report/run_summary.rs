@@ -4,13 +4,15 @@ use std::fs::OpenOptions;
 use std::io;
 use std::io::Write as _;
 
+use serde_json::Value;
+
 use crate::event::EnvironmentResult;
 use crate::model::EnvVariables;
 use crate::report::plain;
 
-/// Adds the table to the job's summary, or prints it if this is not a job.
-pub fn github(results: &[EnvironmentResult], variables: &EnvVariables) -> io::Result<()> {
-    let text = markdown(results);
+/// Adds the table to the job's summary, or prints it if this is not a job. `content`: the result file.
+pub fn github(results: &[EnvironmentResult], content: &Value, variables: &EnvVariables) -> io::Result<()> {
+    let text = markdown(results, content);
     match variables.get("GITHUB_STEP_SUMMARY").filter(|path| !path.is_empty()) {
         Some(path) => OpenOptions::new().create(true).append(true).open(path)?.write_all(text.as_bytes()),
         None => {
@@ -20,8 +22,18 @@ pub fn github(results: &[EnvironmentResult], variables: &EnvVariables) -> io::Re
     }
 }
 
+/// How many attempts of an environment's commands were followed by another one (`commands_retry`).
+fn retries(content: &Value, environment: &str) -> usize {
+    let commands = content["testenvs"][environment]["test"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let is_retry = |pair: &&[Value]| {
+        let same = |key: &str| pair[0][key] == pair[1][key];
+        same("run_id") && same("command") && pair[0]["retcode"] != 0
+    };
+    commands.windows(2).filter(is_retry).count()
+}
+
 /// Failures first; otherwise in the order of the results.
-fn markdown(results: &[EnvironmentResult]) -> String {
+fn markdown(results: &[EnvironmentResult], content: &Value) -> String {
     let mut rows: Vec<(bool, String)> = Vec::new();
     let (mut passed, mut failed, mut skipped) = (0, 0, 0);
     for result in results {
@@ -38,10 +50,15 @@ fn markdown(results: &[EnvironmentResult]) -> String {
             _ if is_failure => &mut failed,
             _ => &mut passed,
         }) += 1;
+        let retries = match retries(content, &result.name) {
+            0 => String::new(),
+            1 => ", after a retry".to_owned(),
+            count => format!(", after {count} retries"),
+        };
         let name = result.name.replace('|', "\\|");
         rows.push((
             is_failure,
-            format!("| {name} | {outcome} | {} |\n", format_args!("{:.1} s", result.duration_seconds)),
+            format!("| {name} | {outcome}{retries} | {} |\n", format_args!("{:.1} s", result.duration_seconds)),
         ));
     }
     let mut text = format!("### envo: {failed} failed, {passed} passed, {skipped} skipped\n\n");
@@ -65,7 +82,11 @@ mod tests {
         };
         let skipped = EnvironmentResult { skipped: true, ..result("c", -2) };
         let ignored = EnvironmentResult { ignore_outcome: true, ..result("d", 4) };
-        let text = markdown(&[result("a", 0), result("b", 3), skipped, ignored]);
+        let command = |code| serde_json::json!({"run_id": "commands[0]", "command": ["x"], "retcode": code});
+        let content =
+            serde_json::json!({"testenvs": {"a": {"test": [command(1), command(0)]}, "b": {"test": [command(3)]}}});
+        let text = markdown(&[result("a", 0), result("b", 3), skipped, ignored], &content);
+        assert!(text.contains("| a | passed, after a retry | 2.0 s |\n| c | skipped | 2.0 s |"), "{text}");
         assert!(text.starts_with("### envo: 1 failed, 2 passed, 1 skipped\n"), "{text}");
         let names: Vec<&str> = text.lines().skip(4).filter_map(|line| line.split(' ').nth(1)).collect();
         assert_eq!(names, ["b", "a", "c", "d"]);
