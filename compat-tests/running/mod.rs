@@ -11,5 +11,6 @@ mod requires;
 mod run;
 mod secrets;
 mod slices;
+mod submit;
 mod terminals;
 mod uv_runners;

@@ -338,6 +338,15 @@ pub struct FanoutOptions {
     pub merge: MergeOptions,
     pub cache: CacheOptions,
     pub export: ExportOptions,
+    pub submit: SubmitOptions,
+}
+
+/// Options of `submit`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SubmitOptions {
+    /// The number of slices, as typed.
+    pub shards: Option<String>,
+    pub partition: Option<String>,
 }
 
 /// Options of `export`.

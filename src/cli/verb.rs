@@ -40,13 +40,14 @@ pub enum Verb {
     Man,
     Secrets,
     Export,
+    Submit,
     Cache,
     Completion,
 }
 
 impl Verb {
     /// All commands, in the order of the help.
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 40] = [
         Self::Run,
         Self::RunParallel,
         Self::Merge,
@@ -82,6 +83,7 @@ impl Verb {
         Self::Releases,
         Self::Rollback,
         Self::Export,
+        Self::Submit,
         Self::Cache,
         Self::Secrets,
         Self::Man,
@@ -114,6 +116,7 @@ impl Verb {
             Self::Schema => ("schema", None),
             Self::Quickstart => ("quickstart", Some("q")),
             Self::Export => ("export", None),
+            Self::Submit => ("submit", None),
             Self::Cache => ("cache", None),
             Self::Secrets => ("secrets", None),
             Self::Man => ("man", None),
@@ -175,6 +178,7 @@ impl Verb {
             Self::Releases => "List installed releases",
             Self::Rollback => "Switch to an earlier release",
             Self::Export => "Write files for CI services, containers and systemd",
+            Self::Submit => "Run environments as an array of jobs on Slurm",
             Self::Cache => "Manage what runs leave on disk",
             Self::Secrets => "Check that secrets can be fetched",
             Self::Man => "Install the manual page",
@@ -194,7 +198,7 @@ impl Verb {
             Self::Scale => "[options] ENV=N ...",
             Self::Verify | Self::Install => "[options] FILE",
             Self::Merge => "[options] RESULT ...",
-            Self::Export => "[options] TARGET",
+            Self::Export | Self::Submit => "[options] TARGET",
             Self::Cache => "[options] key|size|prune",
             Self::Secrets => "[options] check",
             Self::Rollback => "[options] [N]",
@@ -294,6 +298,11 @@ impl Verb {
                  slices and merge the results; compose, dockerfile, systemd and procfile run its services, and \
                  kubernetes both. --write puts the files in their usual places, and --check exits with 1 if one is out \
                  of date there."
+            }
+            Self::Submit => {
+                "Hands the selected environments to Slurm as an array of jobs, one for each slice, waits for them, runs \
+                 slices without a result again, and merges the results like one run. All nodes must see the project's \
+                 folder. Ctrl-C cancels the jobs."
             }
             Self::Cache => {
                 "key prints the key for a CI cache of the work folder and the prefix for older ones: the key changes \
@@ -414,6 +423,10 @@ impl Verb {
                 ("export github --write", "write .github/workflows/envo.yml"),
                 ("export gitlab --check", "in CI: fail if .gitlab-ci.yml is out of date"),
                 ("export compose --write", "write compose.yaml"),
+            ],
+            Self::Submit => &[
+                ("submit slurm", "run all of env_list on the cluster"),
+                ("submit slurm --shards 20 --partition short", "in 20 slices, in one partition"),
             ],
             Self::Cache => &[
                 ("cache key -e py311 >> $GITHUB_OUTPUT", "as outputs of a step"),

@@ -77,7 +77,8 @@ fn write(file: &ExportedFile, path: &std::path::Path) -> Result<()> {
     written.persist(path).map(drop).with_context(|| format!("could not write {}", file.path))
 }
 
-fn exported(plan: &Plan, target: &str) -> Result<ExportedProject, ConfigError> {
+/// What a target is given.
+pub fn exported(plan: &Plan, target: &str) -> Result<ExportedProject, ConfigError> {
     let known = plan.runs()?;
     let mut all = Vec::new();
     for name in plan.selected()? {

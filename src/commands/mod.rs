@@ -40,6 +40,7 @@ pub mod secrets;
 pub mod serve;
 pub mod services;
 mod state_folder;
+mod submit;
 pub mod up;
 
 use std::ffi::OsString;
@@ -201,6 +202,7 @@ fn dispatch(options: &Options) -> anyhow::Result<i32> {
         Verb::Releases => releases::execute_list(options),
         Verb::Rollback => releases::execute_rollback(options),
         Verb::Export => export::execute(options),
+        Verb::Submit => submit::execute(options),
         Verb::Cache => cache::execute(options),
         Verb::Secrets => secrets::execute(options),
         Verb::Merge => merge::execute(options),

@@ -155,6 +155,11 @@ impl ExportedProject {
         Ok(())
     }
 
+    /// The number of slices for all jobs together.
+    pub fn total_slices(&self) -> usize {
+        self.groups.iter().map(|group| group.environments.len()).sum::<usize>().div_ceil(PER_SLICE).max(1)
+    }
+
     /// The environments that are tested, with those that run after all others.
     fn tested(&self) -> impl Iterator<Item = &ExportedEnv> {
         self.groups.iter().flat_map(|group| &group.environments).chain(&self.after)

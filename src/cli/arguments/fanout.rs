@@ -10,6 +10,8 @@ pub const LIST_FORMATS: [&str; 3] = ["text", "json", "github"];
 /// What `export` writes.
 pub const EXPORTS: [&str; 8] =
     ["github", "gitlab", "slurm", "kubernetes", "compose", "dockerfile", "systemd", "procfile"];
+/// Where `submit` runs environments.
+pub const SCHEDULERS: [&str; 1] = ["slurm"];
 /// What `cache` does.
 pub const CACHE_ACTIONS: [&str; 3] = ["key", "size", "prune"];
 /// The formats of the summary of `merge`, the default first.
@@ -54,6 +56,15 @@ pub(super) fn merging() -> Vec<Arg> {
     let help = "write how long each environment took to this file, for --balance time";
     let durations = value("merge_durations", "FILE", help).long("durations");
     under("Results", vec![results, json, junit, summary, expect, durations])
+}
+
+/// The options of `submit`.
+pub(super) fn submitting() -> Vec<Arg> {
+    let target = choice("submit_target", SCHEDULERS, "slurm").value_name("TARGET").required(true);
+    let help = "divide the environments into N slices [default: four environments each]";
+    let shards = value("submit_shards", "N", help).long("shards");
+    let partition = value("submit_partition", "NAME", "use this partition").long("partition");
+    under("Jobs", vec![target, shards, partition])
 }
 
 /// The options of `cache`.

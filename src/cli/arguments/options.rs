@@ -63,6 +63,7 @@ pub fn command_specific(word: CommandWord) -> Vec<Arg> {
         CommandWord::Verb(Verb::Merge) => fanout::merging(),
         CommandWord::Verb(Verb::Cache) => fanout::caching(),
         CommandWord::Verb(Verb::Export) => fanout::exporting(),
+        CommandWord::Verb(Verb::Submit) => fanout::submitting(),
         CommandWord::Verb(Verb::Secrets) => {
             let action = choice("secrets_action", ["check"], "check").value_name("ACTION").required(true);
             vec![action.help_heading("Secrets")]

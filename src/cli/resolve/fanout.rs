@@ -6,7 +6,7 @@ use crate::cli::arguments::{BALANCES, LIST_FORMATS, SUMMARIES};
 use crate::cli::convert::TEXT;
 use crate::cli::options::{
     Balance, CacheAction, CacheOptions, ExportOptions, FanoutOptions, ListFormat, ListOptions, MergeOptions,
-    RecentChoice, SlicePart, Slicing, SummaryFormat,
+    RecentChoice, SlicePart, Slicing, SubmitOptions, SummaryFormat,
 };
 use crate::cli::shard;
 
@@ -71,6 +71,10 @@ impl OptionsResolver<'_> {
                 target: self.typed("export_target").unwrap_or_default().to_owned(),
                 write: self.is_typed("export_write"),
                 check: self.is_typed("export_check"),
+            },
+            submit: SubmitOptions {
+                shards: self.typed("submit_shards").map(str::to_owned),
+                partition: self.typed("submit_partition").map(str::to_owned),
             },
         }
     }
