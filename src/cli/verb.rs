@@ -425,8 +425,8 @@ impl Verb {
                 ("export compose --write", "write compose.yaml"),
             ],
             Self::Submit => &[
-                ("submit slurm", "run all of env_list on the cluster"),
-                ("submit slurm --shards 20 --partition short", "in 20 slices, in one partition"),
+                ("submit slurm", "run env_list on the cluster"),
+                ("submit slurm --shards 20 --partition short", "in one partition"),
             ],
             Self::Cache => &[
                 ("cache key -e py311 >> $GITHUB_OUTPUT", "as outputs of a step"),
