@@ -14,3 +14,4 @@ mod slices;
 mod submit;
 mod terminals;
 mod uv_runners;
+mod watch;

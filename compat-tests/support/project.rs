@@ -187,6 +187,15 @@ impl Project {
         Running::start(self.command(Path::new(env!("CARGO_BIN_EXE_envo"))).args(arguments))
     }
 
+    /// The same with this standard input.
+    pub fn start_with_input<A: AsRef<OsStr>>(
+        &self,
+        arguments: impl IntoIterator<Item = A>,
+        input: impl Into<Stdio>,
+    ) -> Running {
+        Running::start(self.command(Path::new(env!("CARGO_BIN_EXE_envo"))).args(arguments).stdin(input))
+    }
+
     /// The same on a terminal.
     pub fn start_on_terminal<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Running {
         let mut command = self.command(Path::new(env!("CARGO_BIN_EXE_envo")));

@@ -27,6 +27,7 @@ pub use version::{TOX_VERSION, program_version};
 
 use arguments::{CommandWord, spellings};
 use options::{Options, ProcessContext};
+pub use resolve::watch::WATCHED_RUN;
 pub use scan::HelpRequest;
 
 use crate::error::ConfigError;

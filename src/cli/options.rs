@@ -42,6 +42,8 @@ pub struct RecentChoice {
     pub base: Option<String>,
     /// `--explain`.
     pub explain: bool,
+    /// The environments that `--watch` has chosen for this run.
+    pub watched: Option<Vec<String>>,
 }
 
 /// The part of the selected environments that is taken.
@@ -120,6 +122,17 @@ pub struct RunOptions {
     pub parallel: ParallelOptions,
     pub legacy: LegacyOptions,
     pub provision: ProvisionOptions,
+    /// `--watch`: run again when files change.
+    pub watch: Option<WatchMode>,
+}
+
+/// What `--watch` does when files change during a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WatchMode {
+    /// Run once more afterwards.
+    Queue,
+    /// Interrupt the run and start again (`--restart`).
+    Restart,
 }
 
 /// How the project's package is built and installed.
@@ -232,6 +245,7 @@ impl Default for RunOptions {
                 always_copy: false,
             },
             provision: ProvisionOptions { no_provision: None, no_recreate_provision: false },
+            watch: None,
         }
     }
 }

@@ -3,6 +3,7 @@
 mod fanout;
 mod report;
 mod ship;
+pub(super) mod watch;
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
@@ -113,6 +114,7 @@ pub fn resolve(typed: TypedArguments<'_>, context: ProcessContext) -> Result<Res
     options.invocation.unknown_arguments = typed.unknown;
     options.invocation.positional = typed.positional;
     options.process = context;
+    options.process.variables.remove(watch::WATCHED_RUN);
     Ok(ResolvedOptions { options, notices, unknown })
 }
 
@@ -328,6 +330,7 @@ impl OptionsResolver<'_> {
                 no_provision: self.no_provision(),
                 no_recreate_provision: self.flag("no_recreate_provision", false),
             },
+            watch: self.watch_mode()?,
         })
     }
 

@@ -201,6 +201,9 @@ enum ArgumentKind {
     Value,
 }
 
+/// Options that cannot be abbreviated, since the abbreviations are those of tox's options.
+const SPELLED_OUT: [&str; 2] = ["--watch", "--restart"];
+
 impl OptionSpellings {
     fn of(definition: &Command) -> Self {
         let mut result = Self { options: Vec::new(), positional: Arity::None };
@@ -255,8 +258,8 @@ impl OptionSpellings {
             return Ok(ArgumentKind::Option { at, attached: tail });
         }
         if word.starts_with("--") {
-            let fitting: Vec<usize> =
-                (0..self.options.len()).filter(|&at| self.options[at].text.starts_with(head)).collect();
+            let fits = |text: &str| text.starts_with(head) && !SPELLED_OUT.contains(&text);
+            let fitting: Vec<usize> = (0..self.options.len()).filter(|&at| fits(&self.options[at].text)).collect();
             match fitting.as_slice() {
                 [] => {}
                 [at] => return Ok(ArgumentKind::Option { at: *at, attached: tail }),
@@ -413,6 +416,8 @@ mod tests {
             tokens(CommandWord::Verb(Verb::Run), "--skip-mis --work=x").tokens,
             ["--skip-missing-interpreters", "--workdir=x"]
         );
+        let of_tox = tokens(CommandWord::Verb(Verb::Run), "--w=x --res=y --watch --restart").tokens;
+        assert_eq!(of_tox, ["--workdir=x", "--result-json=y", "--watch", "--restart"]);
         assert_eq!(
             problem(CommandWord::Verb(Verb::Run), "--no-rec"),
             "ambiguous option: --no-rec could match --no-recreate-pkg, --no-recreate-provision"

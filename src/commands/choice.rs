@@ -39,6 +39,10 @@ pub(super) struct ChosenSlice {
 pub(super) fn choose(options: &Options, plan: &Plan, selected: Vec<String>) -> Result<Choice> {
     let mut choice = Choice::everything(selected);
     let recent = &options.selection.recent;
+    if let Some(watched) = &recent.watched {
+        choice.names.retain(|name| watched.contains(name));
+        return Ok(choice);
+    }
     if recent.last_failed {
         let records = RunRecords::read(&plan.project()?.work_dir);
         choice.names.retain(|name| records.failed(name));

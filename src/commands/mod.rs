@@ -42,6 +42,7 @@ pub mod services;
 mod state_folder;
 mod submit;
 pub mod up;
+mod watch;
 
 use std::ffi::OsString;
 use std::sync::Arc;

@@ -15,7 +15,7 @@ use crate::commands::choice::{Choice, choose};
 use crate::commands::discovery::discovery;
 use crate::commands::open_plan::open_plan_with;
 use crate::commands::run_context::{RunMode, event_layout, open_journal, open_run};
-use crate::commands::{ProgressDisplay, ROOT, report_warnings, reporter};
+use crate::commands::{ProgressDisplay, ROOT, report_warnings, reporter, watch};
 use crate::error::frame;
 use crate::event::{OutputStream, Reporter, RunEvent};
 use crate::execute::process::ProcessGrouping;
@@ -32,6 +32,9 @@ use crate::settings::check::misspelt_keys;
 /// An invalid configuration; an error in one environment fails only that one.
 pub fn execute(options: &Options) -> Result<i32> {
     let start = Instant::now();
+    if let Some(mode) = options.run.watch {
+        return watch::execute(options, mode);
+    }
     let (plan, discovery) = open(options)?;
     plan.ensure_only_run_environments()?;
     let choice = choose(options, &plan, plan.selected()?)?;

@@ -22,6 +22,13 @@ pub fn width() -> Option<usize> {
     rustix::termios::tcgetwinsize(io::stdout()).ok().map(|size| usize::from(size.ws_col)).filter(|width| *width > 0)
 }
 
+/// Clears the terminal on standard output; does nothing if it is not a terminal.
+pub fn clear() {
+    if rustix::termios::isatty(io::stdout()) {
+        let _ = write(io::stdout().lock(), b"\x1b[H\x1b[2J\x1b[3J");
+    }
+}
+
 /// Writes `text` to standard error, without adding a line end. Parts of it may come from other people's
 /// files, from the network or from processes, so control sequences are shown escaped.
 pub fn error(text: &str) {

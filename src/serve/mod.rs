@@ -23,3 +23,4 @@ pub use crate::serve::client::held_services::{
     BackgroundStart, HoldOptions, ServiceLease, connect, serve_foreground, up,
 };
 pub use crate::serve::prepared_definition::{define, service_variables};
+pub use crate::serve::probe::CancellableWait;

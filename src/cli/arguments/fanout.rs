@@ -42,6 +42,15 @@ pub(super) fn recent() -> Vec<Arg> {
     under("Changes", vec![affected, base, explain, last_failed])
 }
 
+/// The options that run environments again when files change.
+pub(super) fn watching() -> Vec<Arg> {
+    let help =
+        "run again what is affected when files change, until interrupted; Enter runs all, f what failed, q quits";
+    let watch = flag("watch", help).long("watch");
+    let help = "with --watch, interrupt a run if files change during it, instead of running once more afterwards";
+    under("Watching", vec![watch, flag("watch_restart", help).long("restart")])
+}
+
 /// The options of `merge`.
 pub(super) fn merging() -> Vec<Arg> {
     let results = values("merge_files", "RESULT", "files that --result-json wrote").required(true);

@@ -101,6 +101,9 @@ impl CommandWord {
             result.extend(fanout::recent());
             result.extend(fanout::slices());
         }
+        if matches!(self, Self::Verb(Verb::Run | Verb::RunParallel)) {
+            result.extend(fanout::watching());
+        }
         let is_about_locks = self.verb().is_some_and(Verb::is_about_locks);
         if self.verb().is_some_and(|verb| verb == Verb::Merge || verb.is_about_releases()) {
             result.extend(options::general());

@@ -44,6 +44,7 @@ impl OptionsResolver<'_> {
             affected,
             base: self.typed("affected_base").map(str::to_owned),
             explain: self.is_typed("affected_explain"),
+            watched: self.watched_run(),
         })
     }
 

@@ -1,7 +1,7 @@
 //! Reports changes of the files in a `watch` setting, by notifications of the system, so that it costs
 //! nothing while nothing changes. It knows nothing about services.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -149,25 +149,32 @@ impl FileWatcher {
         Ok(changes)
     }
 
-    /// Waits until a selected file has changed and no more changes follow; `None`: cancelled.
+    /// Waits until a selected file has changed and no more changes follow; returns the first that changed. `None`: cancelled.
     pub fn wait(&mut self, cancel: &CancellableWait) -> Option<PathBuf> {
-        let mut first: Option<(PathBuf, Instant)> = None;
+        self.wait_for_all(cancel)?.into_iter().next()
+    }
+
+    /// The same for all files that have changed, in the order of their changes. A folder among them stands for files that
+    /// the system could not name.
+    pub fn wait_for_all(&mut self, cancel: &CancellableWait) -> Option<Vec<PathBuf>> {
+        let mut all: Vec<PathBuf> = Vec::new();
+        let mut known = HashSet::new();
+        let mut since = Instant::now();
         loop {
-            let time = match &first {
-                None => LONG,
-                Some((_, since)) => QUIET.min(LONGEST_NOISE.saturating_sub(since.elapsed())),
-            };
+            let time = if all.is_empty() { LONG } else { QUIET.min(LONGEST_NOISE.saturating_sub(since.elapsed())) };
             let noticed = cancel.wait_for(&self.folders, time);
             if !noticed && cancel.wait(Duration::ZERO) {
                 return None;
             }
             let changed = if noticed { self.read() } else { Vec::new() };
-            match (changed.into_iter().next(), &first) {
-                (Some(path), None) => first = Some((path, Instant::now())),
-                (None, Some((path, _))) => return Some(path.clone()),
-                (Some(_), Some((path, since))) if since.elapsed() >= LONGEST_NOISE => return Some(path.clone()),
-                _ => {}
+            if !all.is_empty() && (changed.is_empty() || since.elapsed() >= LONGEST_NOISE) {
+                all.extend(changed.into_iter().filter(|path| known.insert(path.clone())));
+                return Some(all);
             }
+            if all.is_empty() {
+                since = Instant::now();
+            }
+            all.extend(changed.into_iter().filter(|path| known.insert(path.clone())));
         }
     }
 
