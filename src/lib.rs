@@ -7,6 +7,7 @@
 //! ([`execute`]) or serving ([`serve`]) → output ([`report`]). [`commands`] has one file per verb and is the only module
 //! that knows all steps.
 
+pub mod activation;
 pub mod bounded;
 pub mod builder;
 pub mod cli;

@@ -1,5 +1,6 @@
 //! Tests of commands in environments: `run` and `exec`, interrupts, terminals, and tox plugins that envo replaces.
 
+mod activation;
 mod ahead;
 mod brief;
 mod completion;

@@ -531,7 +531,19 @@ pub struct Options {
     pub ship: ShipOptions,
     pub fanout: FanoutOptions,
     pub generate: GenerateOptions,
+    pub activation: ActivationOptions,
     pub process: ProcessContext,
+}
+
+/// Options of the commands about activation.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ActivationOptions {
+    /// The shell of `hook`.
+    pub shell: String,
+    /// `--format` of `env`.
+    pub format: String,
+    /// `--show` of `allow`.
+    pub show: bool,
 }
 
 /// The command line as typed.

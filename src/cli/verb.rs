@@ -38,6 +38,15 @@ pub enum Verb {
     Releases,
     Rollback,
     Man,
+    Hook,
+    Allow,
+    Deny,
+    Revoke,
+    Shell,
+    Env,
+    Reload,
+    Unload,
+    Status,
     Secrets,
     Export,
     Submit,
@@ -47,7 +56,7 @@ pub enum Verb {
 
 impl Verb {
     /// All commands, in the order of the help.
-    pub const ALL: [Self; 40] = [
+    pub const ALL: [Self; 49] = [
         Self::Run,
         Self::RunParallel,
         Self::Merge,
@@ -85,6 +94,15 @@ impl Verb {
         Self::Export,
         Self::Submit,
         Self::Cache,
+        Self::Hook,
+        Self::Allow,
+        Self::Deny,
+        Self::Revoke,
+        Self::Shell,
+        Self::Env,
+        Self::Reload,
+        Self::Unload,
+        Self::Status,
         Self::Secrets,
         Self::Man,
         Self::Completion,
@@ -118,6 +136,15 @@ impl Verb {
             Self::Export => ("export", None),
             Self::Submit => ("submit", None),
             Self::Cache => ("cache", None),
+            Self::Hook => ("hook", None),
+            Self::Allow => ("allow", None),
+            Self::Deny => ("deny", None),
+            Self::Revoke => ("revoke", None),
+            Self::Shell => ("shell", None),
+            Self::Env => ("env", None),
+            Self::Reload => ("reload", None),
+            Self::Unload => ("unload", None),
+            Self::Status => ("status", None),
             Self::Secrets => ("secrets", None),
             Self::Man => ("man", None),
             Self::Import => ("import", None),
@@ -180,6 +207,15 @@ impl Verb {
             Self::Export => "Write files for CI services, containers and systemd",
             Self::Submit => "Run environments as an array of jobs on Slurm",
             Self::Cache => "Manage what runs leave on disk",
+            Self::Hook => "Print the hook of a shell",
+            Self::Allow => "Allow a project to activate its environment",
+            Self::Deny => "Never activate a project, and be silent about it",
+            Self::Revoke => "Forget what was allowed or denied",
+            Self::Shell => "Start a shell or a command in an environment",
+            Self::Env => "Print the variables of an environment",
+            Self::Reload => "Build the environment that shells activate",
+            Self::Unload => "Take the activation back in this shell",
+            Self::Status => "Show whether a project is allowed and activated",
             Self::Secrets => "Check that secrets can be fetched",
             Self::Man => "Install the manual page",
             Self::Completion => "Generate shell completions",
@@ -201,22 +237,12 @@ impl Verb {
             Self::Export | Self::Submit => "[options] TARGET",
             Self::Cache => "[options] key|size|prune",
             Self::Secrets => "[options] check",
+            Self::Hook => "[options] SHELL",
+            Self::Shell => "[options] [-- COMMAND [ARGUMENT ...]]",
             Self::Rollback => "[options] [N]",
             Self::Serve | Self::Up | Self::Down | Self::Ps | Self::Logs | Self::Events => "[options] [ENV ...]",
             Self::Start | Self::Stop | Self::Restart | Self::Wait => "[options] ENV ...",
-            Self::Services
-            | Self::Pack
-            | Self::Releases
-            | Self::List
-            | Self::Config
-            | Self::Depends
-            | Self::Schema
-            | Self::Man
-            | Self::Lock
-            | Self::Graph
-            | Self::Outdated
-            | Self::Audit
-            | Self::Sbom => "[options]",
+            _ => "[options]",
         }
     }
 
@@ -308,6 +334,31 @@ impl Verb {
                 "key prints the key for a CI cache of the work folder and the prefix for older ones: the key changes \
                  when what the selected environments are made from does. size shows what takes the room. prune removes \
                  environments that the configuration no longer has."
+            }
+            Self::Hook => {
+                "Prints the code that a shell evaluates at its start. From then on, entering the folder of an allowed project activates the environment that the key activate of its section [envo] names, and leaving takes everything back."
+            }
+            Self::Allow => {
+                "Allows the hook to activate the project as it is now: the configuration and every file that decides the environment. When one of them changes, the hook asks again."
+            }
+            Self::Deny => {
+                "Keeps the hook from activating the project, whatever its content, and from asking. allow and revoke end that."
+            }
+            Self::Revoke => "Forgets what was allowed or denied for the project.",
+            Self::Shell => {
+                "Builds one environment and starts your shell, or the command after --, with its variables. A command also gets the secrets that the environment names; a shell gets them only if secrets_in_shell is set."
+            }
+            Self::Env => {
+                "Prints the variables that the environment sets for shells, as code or data. Builds nothing, and never prints secrets."
+            }
+            Self::Reload => {
+                "Builds the environment that the hook activates, and undoes unload. The next prompt has the result."
+            }
+            Self::Unload => {
+                "Has the hook of this shell take everything back and activate the project no more until reload."
+            }
+            Self::Status => {
+                "Shows the project of the current folder, whether it is allowed, and whether its environment is built and activated."
             }
             Self::Secrets => {
                 "check fetches every secret that the selected environments name and reports which references work. Values \
@@ -432,6 +483,24 @@ impl Verb {
                 ("cache key -e py311 >> $GITHUB_OUTPUT", "as outputs of a step"),
                 ("cache prune --ci", "before a CI service stores .tox"),
             ],
+            Self::Hook => &[
+                ("hook bash", "in ~/.bashrc: eval \"$(envo hook bash)\""),
+                ("hook fish", "in config.fish: envo hook fish | source"),
+            ],
+            Self::Allow => &[("allow --show", "first see what it would do"), ("allow", "allow it")],
+            Self::Deny => &[("deny", "in the project")],
+            Self::Revoke => &[("revoke", "in the project")],
+            Self::Shell => &[
+                ("shell -e dev", "your shell, until exit"),
+                ("shell -e web -- ./deploy", "a command with its secrets"),
+            ],
+            Self::Env => &[
+                ("env -e dev --format json", "for programs"),
+                ("env -e dev --format github >> $GITHUB_ENV", "for later steps"),
+            ],
+            Self::Reload => &[("reload", "in the project")],
+            Self::Unload => &[("unload", "in the project")],
+            Self::Status => &[("status", "in the project")],
             Self::Secrets => {
                 &[("secrets check", "of the environments in env_list"), ("secrets check -e ALL", "of all environments")]
             }
@@ -484,7 +553,13 @@ impl Verb {
             Self::Completion,
             Self::Services,
         ];
-        !about_none.contains(&self) && !self.talks_only() && !self.is_about_releases()
+        !about_none.contains(&self) && !self.is_about_shells() && !self.talks_only() && !self.is_about_releases()
+    }
+
+    /// Whether it is about the project of a shell, whatever the selected environments.
+    pub(super) fn is_about_shells(self) -> bool {
+        use Verb::{Allow, Deny, Hook, Reload, Revoke, Status, Unload};
+        matches!(self, Hook | Allow | Deny | Revoke | Reload | Unload | Status)
     }
 
     /// Whether it only talks to the running supervisor and builds nothing.

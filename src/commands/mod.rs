@@ -1,5 +1,6 @@
 //! Runs the verb of the command line; one file per verb.
 
+pub mod activation;
 pub mod audit;
 pub mod cache;
 mod changes;
@@ -16,6 +17,7 @@ pub mod exec;
 pub mod export;
 mod exported_services;
 pub mod graph;
+mod hook_env;
 pub mod import;
 mod list;
 mod listing;
@@ -71,6 +73,10 @@ const ROOT: &str = "ROOT";
 pub fn main(arguments: Vec<OsString>) -> u8 {
     if arguments.get(1).is_some_and(|word| word == crate::cli::completion::VERB) {
         complete::execute(&arguments);
+        return exit_code::to_shell(exit_code::OK);
+    }
+    if arguments.get(1).is_some_and(|word| word == hook_env::VERB) {
+        hook_env::execute(&arguments);
         return exit_code::to_shell(exit_code::OK);
     }
     let code = match parse(&arguments, ProcessContext::read()) {
@@ -206,6 +212,15 @@ fn dispatch(options: &Options) -> anyhow::Result<i32> {
         Verb::Submit => submit::execute(options),
         Verb::Cache => cache::execute(options),
         Verb::Secrets => secrets::execute(options),
+        Verb::Hook
+        | Verb::Allow
+        | Verb::Deny
+        | Verb::Revoke
+        | Verb::Shell
+        | Verb::Env
+        | Verb::Reload
+        | Verb::Unload
+        | Verb::Status => activation::execute(options),
         Verb::Merge => merge::execute(options),
         Verb::Man => man::execute(options),
         Verb::Completion => completion::execute(options),

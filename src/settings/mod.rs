@@ -3,6 +3,7 @@
 //! [`Settings`] is the whole configuration; a [`ConfigSet`] is the project's part of it or an environment's. A value is
 //! resolved on first use, with its location and trail for errors. Defaults are in [`defaults`].
 
+mod activation;
 pub mod base_python;
 pub mod check;
 pub mod config_set;
@@ -53,6 +54,7 @@ use loader::SectionLoader;
 use overrides::Overrides;
 use value::SettingValue;
 
+pub use activation::{activation_variables, pulled_in_files};
 pub use defaults::{own_keys, service_keys};
 pub use secrets::names_secrets;
 pub use service::{asks_for_services, ensure_env_files};

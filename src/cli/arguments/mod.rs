@@ -109,7 +109,8 @@ impl CommandWord {
             result.extend(options::general());
             return result;
         }
-        let builds_nothing = matches!(self, Self::Verb(Verb::Services | Verb::Cache | Verb::Export | Verb::Secrets));
+        let builds_nothing = self.verb().is_some_and(Verb::is_about_shells)
+            || matches!(self, Self::Verb(Verb::Env | Verb::Services | Verb::Cache | Verb::Export | Verb::Secrets));
         if !self.talks_only() && !is_about_locks && !builds_nothing {
             result.extend(building(self));
         }
@@ -117,7 +118,10 @@ impl CommandWord {
             result.extend(parallel(self));
         }
         let shows_only = is_about_locks
-            || matches!(self, Self::Verb(Verb::List | Verb::Depends | Verb::Cache | Verb::Export | Verb::Secrets));
+            || matches!(
+                self,
+                Self::Verb(Verb::List | Verb::Depends | Verb::Cache | Verb::Export | Verb::Secrets | Verb::Env)
+            );
         if self.concerns_environments() && !shows_only {
             result.extend(environment(self));
         }

@@ -64,6 +64,19 @@ pub fn command_specific(word: CommandWord) -> Vec<Arg> {
         CommandWord::Verb(Verb::Cache) => fanout::caching(),
         CommandWord::Verb(Verb::Export) => fanout::exporting(),
         CommandWord::Verb(Verb::Submit) => fanout::submitting(),
+        CommandWord::Verb(Verb::Hook) => {
+            let shell = choice("hook_shell", crate::activation::script::SHELLS, "bash, zsh, fish or nu");
+            vec![shell.value_name("SHELL").required(true).help_heading("Shells")]
+        }
+        CommandWord::Verb(Verb::Allow) => {
+            let help = "show what an allowed project would do, and allow nothing";
+            vec![flag("allow_show", help).long("show").help_heading("Output")]
+        }
+        CommandWord::Verb(Verb::Env) => {
+            let help = "set the output format: shell, json, dotenv or github [default: shell]";
+            let formats = crate::activation::script::FORMATS;
+            vec![choice("env_format", formats, help).long("format").value_name("FORMAT").help_heading("Output")]
+        }
         CommandWord::Verb(Verb::Secrets) => {
             let action = choice("secrets_action", ["check"], "check").value_name("ACTION").required(true);
             vec![action.help_heading("Secrets")]
@@ -189,7 +202,7 @@ fn services(verb: Verb) -> Vec<Arg> {
 
 /// The options that select environments.
 pub fn selection(word: CommandWord) -> Vec<Arg> {
-    let one = matches!(word, CommandWord::Verb(Verb::Exec | Verb::Devenv | Verb::Pack));
+    let one = matches!(word, CommandWord::Verb(Verb::Exec | Verb::Devenv | Verb::Pack | Verb::Shell | Verb::Env));
     let mut result = Vec::new();
     let help = match word {
         CommandWord::Verb(Verb::List | Verb::Depends) => None,

@@ -12,5 +12,5 @@ pub(super) const KEYS: &[SettingKey] = &[
         Nothing,
         "variables for the environment's commands whose values are fetched when they run, each a NAME = PROVIDER:ADDRESS",
     ),
-    key("secrets_in_shell", Boolean, Nothing, "also give the secrets to interactive shells"),
+    key("secrets_in_shell", Boolean, Nothing, "also give the secrets to a shell that `envo shell` starts"),
 ];
