@@ -38,7 +38,7 @@ impl ActivatedProject {
         let pairs = pairs(source)?;
         if let Some((unknown, _)) = pairs.iter().find(|(key, _)| !KEYS.contains(&key.as_str())) {
             let error = ConfigError::handled(format!("`{unknown}` is not a key of `[envo]`"));
-            let likely = did_you_mean::closest(unknown, KEYS.into_iter());
+            let likely = did_you_mean::closest(unknown, KEYS);
             return Err(error.hint(match likely {
                 Some(likely) => format!("did you mean {likely}?"),
                 None => format!("its keys are {}", KEYS.join(", ")),

@@ -145,22 +145,22 @@ mod tests {
         std::fs::write(root.join("tox.ini"), "a").unwrap();
         std::fs::write(other.join("tox.ini"), "a").unwrap();
         let store = TrustStore::new(folder.path());
-        let project = project(&root);
-        assert_eq!(store.of(&project), Trust::Unknown);
-        store.allow(&project, vec![".env".into()]).unwrap();
-        assert!(matches!(store.of(&project), Trust::Allowed(_)));
-        assert_eq!(store.of(&super::tests::project(&other)), Trust::Unknown, "a copy elsewhere is another project");
+        let one = project(&root);
+        assert_eq!(store.of(&one), Trust::Unknown);
+        store.allow(&one, vec![".env".into()]).unwrap();
+        assert!(matches!(store.of(&one), Trust::Allowed(_)));
+        assert_eq!(store.of(&project(&other)), Trust::Unknown, "a copy elsewhere is another project");
         std::fs::write(root.join(".env"), "A=1").unwrap();
-        assert_eq!(store.of(&project), Trust::Changed, "a file that was missing");
+        assert_eq!(store.of(&one), Trust::Changed, "a file that was missing");
         std::fs::remove_file(root.join(".env")).unwrap();
-        assert!(matches!(store.of(&project), Trust::Allowed(_)));
+        assert!(matches!(store.of(&one), Trust::Allowed(_)));
         std::fs::write(root.join("tox.ini"), "b").unwrap();
-        assert_eq!(store.of(&project), Trust::Changed);
+        assert_eq!(store.of(&one), Trust::Changed);
         std::fs::write(root.join("tox.ini"), "a").unwrap();
-        store.deny(&project).unwrap();
-        assert_eq!(store.of(&project), Trust::Denied);
-        store.revoke(&project).unwrap();
-        assert_eq!(store.of(&project), Trust::Unknown);
+        store.deny(&one).unwrap();
+        assert_eq!(store.of(&one), Trust::Denied);
+        store.revoke(&one).unwrap();
+        assert_eq!(store.of(&one), Trust::Unknown);
     }
 
     #[test]

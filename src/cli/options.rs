@@ -535,14 +535,11 @@ pub struct Options {
     pub process: ProcessContext,
 }
 
-/// Options of the commands about activation.
+/// The shell of `hook`, `--format` of `env` and `--show` of `allow`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ActivationOptions {
-    /// The shell of `hook`.
     pub shell: String,
-    /// `--format` of `env`.
     pub format: String,
-    /// `--show` of `allow`.
     pub show: bool,
 }
 

@@ -29,8 +29,8 @@ use super::options::{
 use super::user_file::UserFile;
 use super::{ResolvedOptions, UsageError, unknown};
 use crate::cli::options::{
-    ActivationOptions, GenerateOptions, InterpreterOptions, Invocation, LegacyOptions, OutputOptions, PackageOptions,
-    ParallelOptions, ProjectOptions, ProvisionOptions, ResultFiles, SkippedSteps,
+    GenerateOptions, InterpreterOptions, Invocation, LegacyOptions, OutputOptions, PackageOptions, ParallelOptions,
+    ProjectOptions, ProvisionOptions, ResultFiles, SkippedSteps,
 };
 use crate::factor::expand_environments;
 use crate::model::pep508::Requirement;
@@ -102,11 +102,7 @@ pub fn resolve(typed: TypedArguments<'_>, context: ProcessContext) -> Result<Res
             },
             shell: resolver.choice("shell", &SHELLS).unwrap_or_default(),
         },
-        activation: ActivationOptions {
-            shell: resolver.typed("hook_shell").unwrap_or_default().to_owned(),
-            format: resolver.typed("env_format").unwrap_or_default().to_owned(),
-            show: resolver.is_typed("allow_show"),
-        },
+        activation: resolver.activation_options(),
         process: ProcessContext::default(),
     };
     resolver.integer("exit_and_dump_after")?;

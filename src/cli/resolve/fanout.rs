@@ -5,8 +5,8 @@ use crate::cli::UsageError;
 use crate::cli::arguments::{BALANCES, LIST_FORMATS, SUMMARIES};
 use crate::cli::convert::TEXT;
 use crate::cli::options::{
-    Balance, CacheAction, CacheOptions, ExportOptions, FanoutOptions, ListFormat, ListOptions, MergeOptions,
-    RecentChoice, SlicePart, Slicing, SubmitOptions, SummaryFormat,
+    ActivationOptions, Balance, CacheAction, CacheOptions, ExportOptions, FanoutOptions, ListFormat, ListOptions,
+    MergeOptions, RecentChoice, SlicePart, Slicing, SubmitOptions, SummaryFormat,
 };
 use crate::cli::shard;
 
@@ -77,6 +77,14 @@ impl OptionsResolver<'_> {
                 shards: self.typed("submit_shards").map(str::to_owned),
                 partition: self.typed("submit_partition").map(str::to_owned),
             },
+        }
+    }
+
+    pub(super) fn activation_options(&self) -> ActivationOptions {
+        ActivationOptions {
+            shell: self.typed("hook_shell").unwrap_or_default().to_owned(),
+            format: self.typed("env_format").unwrap_or_default().to_owned(),
+            show: self.is_typed("allow_show"),
         }
     }
 
