@@ -1,8 +1,10 @@
 //! An application that is packed, and the parts of packed files.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use serde_json::Value;
 
@@ -47,6 +49,34 @@ pub fn add_version(project: &Project, version: &str) {
     let entry_points = format!("app-{version}.dist-info/entry_points.txt");
     let files = [("app/__init__.py", module.as_str()), (entry_points.as_str(), scripts)];
     wheels::containing(&project.path("links"), ("app", version), &files, "Requires-Dist: library\n");
+}
+
+/// Locks another version of the application.
+pub fn upgrade(project: &Project, version: &str) {
+    add_version(project, version);
+    project.run(["lock", "--upgrade"]).succeeds();
+}
+
+/// A project that has only `packed.tar.zst`, for tests of what is done with it.
+pub fn with_packed(version: &str) -> Project {
+    let project = Project::new();
+    put_packed(&project, version);
+    project
+}
+
+/// Makes `packed.tar.zst` that of version 1.0, 1.1 or 1.2, which are packed once for all tests.
+pub fn put_packed(project: &Project, version: &str) -> PathBuf {
+    static FILES: LazyLock<BTreeMap<&str, Vec<u8>>> = LazyLock::new(|| {
+        let project = locked();
+        let packed = |version| {
+            upgrade(&project, version);
+            (version, fs::read(packed(&project)).expect("it was written"))
+        };
+        ["1.0", "1.1", "1.2"].map(packed).into()
+    });
+    let file = project.path("packed.tar.zst");
+    fs::write(&file, &FILES[version]).expect("it can be written");
+    file
 }
 
 /// Packs without tests.

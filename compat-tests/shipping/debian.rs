@@ -1,9 +1,9 @@
 //! Tests Debian packages: Debian's own programs accept them, and they are installed, upgraded and removed without a trace.
 
 use std::fs;
-use std::path::PathBuf;
+use std::sync::LazyLock;
 
-use crate::shipping::application::{SETTINGS, add_version, locked_with};
+use crate::shipping::application::{SETTINGS, locked_with, upgrade};
 use crate::support::machine;
 use crate::support::project::Project;
 
@@ -15,21 +15,30 @@ fn service() -> Project {
     project.variable("DEBFULLNAME", "Jane Doe").variable("DEBEMAIL", "jane@example.org")
 }
 
-fn pack(project: &Project) -> PathBuf {
-    let packed = project.run(["pack", "--untested", "--format", "deb"]).succeeds();
-    let name = packed.stdout.lines().last().and_then(|line| line.split(' ').next()).expect("it prints the file");
-    project.path(name)
+/// The names and the contents of two versions, which are packed once for all tests.
+static PACKAGES: LazyLock<[(String, Vec<u8>); 2]> = LazyLock::new(|| {
+    let project = service();
+    ["1.0", "1.1"].map(|version| {
+        upgrade(&project, version);
+        let packed = project.run(["pack", "--untested", "--format", "deb"]).succeeds();
+        let name = packed.stdout.lines().last().and_then(|line| line.split(' ').next()).expect("it prints the file");
+        (name.to_owned(), fs::read(project.path(name)).expect("it was written"))
+    })
+});
+
+/// A project with `old.deb` and `new.deb`.
+fn with_packages() -> Project {
+    let project = Project::new();
+    for (name, (_, content)) in ["old.deb", "new.deb"].iter().zip(&*PACKAGES) {
+        fs::write(project.path(name), content).expect("it can be written");
+    }
+    project
 }
 
 #[test]
 fn a_package_is_installed_upgraded_checked_and_removed() {
     machine::need(&["dpkg"]);
-    let project = service();
-    let old = pack(&project);
-    fs::rename(&old, project.path("old.deb")).expect("it can be moved");
-    add_version(&project, "1.1");
-    project.run(["lock", "--upgrade"]).succeeds();
-    fs::rename(pack(&project), project.path("new.deb")).expect("it can be moved");
+    let project = with_packages();
     let allowed = project.run_program("unshare", &["--user", "--map-root-user", "--mount", "true"]);
     if allowed.code != Some(0) {
         machine::notice("a package of Debian was not installed: this machine has no user namespaces");
@@ -76,28 +85,26 @@ fn lintian_finds_no_error_in_a_package() {
         machine::notice("a package of Debian was not checked by lintian, which is not here");
         return;
     }
-    let project = service();
-    let file = pack(&project).display().to_string();
+    let project = with_packages();
     // Of warnings there are some, such as for an interpreter in a folder of its own.
-    project.run_program("lintian", &["--no-cfg", "--allow-root", "--fail-on", "error", &file]).succeeds();
+    project.run_program("lintian", &["--no-cfg", "--allow-root", "--fail-on", "error", "old.deb"]).succeeds();
 }
 
 #[test]
 fn a_package_describes_itself_and_its_units() {
     machine::need(&["dpkg-deb"]);
-    let project = service();
-    let file = pack(&project).display().to_string();
-    let name = file.rsplit('/').next().expect("it has one").to_owned();
+    let project = with_packages();
+    let name = &PACKAGES[0].0;
     assert!(
         name.starts_with("web_0+") && name.ends_with("-1_amd64.deb") || cfg!(not(target_arch = "x86_64")),
         "{name}"
     );
-    let control = project.run_program("dpkg-deb", &["--field", &file]).succeeds();
+    let control = project.run_program("dpkg-deb", &["--field", "old.deb"]).succeeds();
     for field in ["Package: web\n", "Maintainer: Jane Doe <jane@example.org>\n", "Depends: libc6 (>= 2.", "systemd | "]
     {
         assert!(control.stdout.contains(field), "{field}: {}", control.stdout);
     }
-    project.run_program("dpkg-deb", &["--extract", &file, "files"]).succeeds();
+    project.run_program("dpkg-deb", &["--extract", "old.deb", "files"]).succeeds();
     let unit = fs::read_to_string(project.path("files/usr/lib/systemd/system/web.service")).expect("it is there");
     for line in [
         "ExecStart=/opt/web/env/bin/app",
@@ -116,9 +123,16 @@ fn a_package_describes_itself_and_its_units() {
 
 #[test]
 fn what_debian_would_refuse_is_refused_with_a_remedy() {
+    let project = locked_with(SETTINGS);
+    let pack = ["pack", "--untested", "--format", "deb"];
+    project.run(pack).ends_with(1).explains("the project does not name one").explains("DEBFULLNAME and DEBEMAIL");
+    let project = project.variable("DEBEMAIL", "jane at home");
+    project.run(pack).ends_with(1).explains("`web <jane at home>` is not a valid maintainer");
+    let project = project.variable("DEBEMAIL", "jane@example.org");
     let refused = |from: &str, to: &str, reason: &str, remedy: &str| {
         let settings = SETTINGS.replace(from, to).replace("env_list = web", "env_list = web, w");
-        let project = locked_with(&settings).variable("DEBEMAIL", "jane@example.org");
+        fs::write(project.path("tox.ini"), settings).expect("it can be written");
+        project.run(["lock"]).succeeds();
         let environment = if to.contains("[testenv:w]") { "w" } else { "web" };
         let outcome = project.run(["pack", "-e", environment, "--untested", "--format", "deb"]);
         outcome.ends_with(1).explains(reason).explains(remedy);
@@ -129,9 +143,4 @@ fn what_debian_would_refuse_is_refused_with_a_remedy() {
     refused("pack_tests = test\n", socket, "has no port with a number", "`ports = http=8080`");
     refused("pack_command = app", "description = x", "its systemd unit would start nothing", "set `pack_command`");
     refused("[testenv:web]", "[testenv:w]", "`w` cannot be the name of a package of Debian", "rename the project");
-    let project = locked_with(SETTINGS);
-    let pack = ["pack", "--untested", "--format", "deb"];
-    project.run(pack).ends_with(1).explains("the project does not name one").explains("DEBFULLNAME and DEBEMAIL");
-    let project = project.variable("DEBEMAIL", "jane at home");
-    project.run(pack).ends_with(1).explains("`web <jane at home>` is not a valid maintainer");
 }

@@ -2,14 +2,13 @@
 //! leaves nothing.
 
 use std::fs;
-use std::io::Write as _;
 use std::path::Path;
 
 use rustix::process::Signal;
 use serde_json::json;
 
 use crate::shipping::application::{
-    SETTINGS, add_version, frame, frames, locked, locked_with, manifest, packed, paths, with_manifest, write,
+    frame, frames, locked, manifest, packed, paths, put_packed, with_manifest, with_packed, write,
 };
 use crate::support::gate::Gate;
 use crate::support::project::{Outcome, Project};
@@ -17,6 +16,8 @@ use crate::support::wheels;
 
 /// More than the memory that envo gets.
 const ENDLESS: u64 = 2 << 30;
+/// What is compressed once, and repeated.
+const PART: usize = 32 << 20;
 
 /// Runs envo with 1 GB of memory.
 fn run_with_little_memory(project: &Project, arguments: &str) -> Outcome {
@@ -37,19 +38,15 @@ fn header(path: &str, kind: tar::EntryType, size: u64) -> Vec<u8> {
 
 /// A compressed member that is endless zeros.
 fn endless(path: &str, kind: tar::EntryType) -> Vec<u8> {
-    let mut encoder = zstd::Encoder::new(Vec::new(), 1).expect("it can be made");
-    encoder.write_all(&header(path, kind, ENDLESS)).expect("it can be compressed");
-    let zeros = vec![0; 1 << 20];
-    for _ in 0..ENDLESS >> 20 {
-        encoder.write_all(&zeros).expect("it can be compressed");
-    }
-    encoder.finish().expect("it can be compressed")
+    let compressed = |bytes: &[u8]| zstd::encode_all(bytes, 1).expect("it can be compressed");
+    let zeros = compressed(&vec![0; PART]);
+    [compressed(&header(path, kind, ENDLESS)), zeros.repeat((ENDLESS as usize) / PART)].concat()
 }
 
 #[test]
 fn zeros_without_end_take_neither_memory_nor_time() {
-    let project = locked();
-    let file = packed(&project);
+    let project = Project::new();
+    let file = put_packed(&project, "1.0");
     let original = frames(&file);
     let about_next = [tar::EntryType::GNULongName, tar::EntryType::GNULongLink, tar::EntryType::XHeader];
     for kind in about_next.into_iter().chain([tar::EntryType::Directory]) {
@@ -75,8 +72,8 @@ fn top(file: &Path) -> String {
 
 #[test]
 fn a_member_is_no_larger_than_the_manifest_says() {
-    let project = locked();
-    let file = packed(&project);
+    let project = Project::new();
+    let file = put_packed(&project, "1.0");
     let mut altered = frames(&file);
     let paths = paths(&file);
     let at = paths.iter().position(|path| path.ends_with("site-packages/library.py")).expect("it is there");
@@ -96,8 +93,8 @@ fn a_member_is_no_larger_than_the_manifest_says() {
 
 #[test]
 fn names_in_a_packed_file_cannot_control_the_terminal() {
-    let project = locked();
-    let file = packed(&project);
+    let project = Project::new();
+    let file = put_packed(&project, "1.0");
     let mut altered = frames(&file);
     let last = altered.len() - 1;
     altered.insert(last, frame("x\u{1b}[2J\nerror: y", b""));
@@ -111,31 +108,29 @@ fn names_in_a_packed_file_cannot_control_the_terminal() {
 
 #[test]
 fn an_installation_removes_no_files_of_the_user() {
-    let project = locked_with(&SETTINGS.replace("pack_tests = test\n", "pack_keep = 1\n"));
-    packed(&project);
+    let project = Project::new();
+    let put = |project: &Project, version: &str| {
+        with_manifest(&put_packed(project, version), |manifest| manifest["keep"] = json!(1));
+    };
+    put(&project, "1.0");
     let kept = ["root/releases/.git/config", "root/releases/.gitkeep", "root/releases/7/notes.txt"];
     let project = kept.iter().fold(project, |project, path| project.file(path, "mine"));
     let install = ["install", "packed.tar.zst", "--root", "root"];
     project.run(install).succeeds().says("is current as release 8\n").never_says("removed");
-    add_version(&project, "1.1");
-    project.run(["lock", "--upgrade"]).succeeds();
-    packed(&project);
+    put(&project, "1.1");
     project.run(install).succeeds().says("is current as release 9\nrelease 8 was removed\n");
     for path in kept {
         assert_eq!(fs::read_to_string(project.path(path)).expect("it is there"), "mine", "{path}");
     }
     // The largest number has no successor.
     let project = project.file(&format!("root/releases/{}/notes.txt", u64::MAX), "mine");
-    add_version(&project, "1.2");
-    project.run(["lock", "--upgrade"]).succeeds();
-    packed(&project);
+    put(&project, "1.2");
     project.run(install).ends_with(1).explains("is the largest number that a release can have");
 }
 
 #[test]
 fn releases_are_not_installed_into_a_folder_of_another_user() {
-    let project = locked();
-    packed(&project);
+    let project = with_packed("1.0");
     fs::create_dir_all(project.path("root/releases")).expect("it can be made");
     if std::os::unix::fs::chown(project.path("root/releases"), Some(12345), None).is_err() {
         crate::support::machine::notice("another user's folder was not tried: this is not the superuser");

@@ -174,8 +174,9 @@ fn an_image_starts_the_command_as_its_keys_say() {
 
 #[test]
 fn what_an_image_cannot_start_is_refused() {
+    let project = locked();
     let refused = |from: &str, to: &str, reason: &str, remedy: &str| {
-        let project = locked_with(&SETTINGS.replace(from, to));
+        fs::write(project.path("tox.ini"), SETTINGS.replace(from, to)).expect("it can be written");
         project
             .run(["pack", "-e", "web", "--untested", "--format", "oci"])
             .ends_with(1)

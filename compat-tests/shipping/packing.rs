@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::shipping::application::{self, SETTINGS, add_version, locked, locked_with, manifest, packed, paths};
+use crate::shipping::application::{self, SETTINGS, add_version, locked, locked_with, manifest, packed, paths, put_packed};
 use crate::support::machine;
 use crate::support::project::Project;
 
@@ -17,13 +17,13 @@ fn output(program: &Path, folder: &Path) -> String {
 
 #[test]
 fn a_release_runs_elsewhere_and_maps_only_its_own_files() {
-    let project = locked();
-    let file = packed(&project);
+    // The project it was packed in is gone.
+    let project = Project::new();
+    let file = put_packed(&project, "1.0");
     let folder = tempfile::tempdir().expect("a folder");
     let root = folder.path().join("first");
     project.run(["install".as_ref(), file.as_os_str(), "--root".as_ref(), root.as_os_str()]).succeeds();
-    // Neither what it was packed from nor where it was unpacked is there any more.
-    fs::rename(project.path(".tox"), project.path("gone")).expect("it can be moved");
+    // Neither is the folder where it was unpacked there any more.
     fs::rename(&root, folder.path().join("second")).expect("it can be moved");
     let moved = folder.path().join("third/deeper");
     fs::create_dir_all(moved.parent().expect("it has one")).expect("a folder can be made");
@@ -259,10 +259,12 @@ fn a_full_disk_leaves_the_old_file() {
 
 #[test]
 fn a_module_that_the_command_names_and_that_is_not_packed_is_an_error() {
-    let project = |command: &str| {
-        let settings = SETTINGS.replace("pack_tests = test\n", "pack_include = /other.py\n");
-        let project = locked_with(&settings.replace("pack_command = app", &format!("pack_command = {command}")));
-        project.file("other.py", "").file("shop/__init__.py", "").file("serve.py", "")
+    let settings = SETTINGS.replace("pack_tests = test\n", "pack_include = /other.py\n");
+    let project = locked_with(&settings).file("other.py", "").file("shop/__init__.py", "").file("serve.py", "");
+    let pack = |command: &str| {
+        let settings = settings.replace("pack_command = app", &format!("pack_command = {command}"));
+        fs::write(project.path("tox.ini"), settings).expect("it can be written");
+        project.run(["pack", "--untested"])
     };
     for (command, reason, remedy) in [
         ("python -m shop", "starts the module `shop`, which is not in the release", "`pack_include = /shop/`"),
@@ -271,9 +273,9 @@ fn a_module_that_the_command_names_and_that_is_not_packed_is_an_error() {
         ("app shop:app", "starts the module `shop`", "`pack_include = /shop/`"),
         ("python serve.py", "starts the script `serve.py`", "`pack_include = /serve.py`"),
     ] {
-        project(command).run(["pack", "--untested"]).ends_with(1).explains(reason).explains(remedy);
+        pack(command).ends_with(1).explains(reason).explains(remedy);
     }
     for command in ["python -m app", "python -m other", "python -m http.server", "app localhost:http", "python -c 1"] {
-        project(command).run(["pack", "--untested"]).succeeds();
+        pack(command).succeeds();
     }
 }

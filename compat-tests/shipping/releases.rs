@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use rustix::fs::{CWD, Mode, mkfifoat};
 
-use crate::shipping::application::{SETTINGS, add_version, locked, locked_with, packed};
+use crate::shipping::application::{put_packed, with_manifest, with_packed};
 use crate::support::machine;
 use crate::support::project::Project;
 
@@ -17,12 +17,6 @@ fn current(project: &Project) -> String {
     let output = Command::new(project.path("root/current/run")).output().expect("it can be started");
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
     printed.lines().find_map(|line| line.strip_prefix("version ")).unwrap_or_default().to_owned()
-}
-
-fn pack_version(project: &Project, version: &str) {
-    add_version(project, version);
-    project.run(["lock", "--upgrade"]).succeeds();
-    packed(project);
 }
 
 fn releases(project: &Project) -> Vec<String> {
@@ -37,14 +31,17 @@ fn releases(project: &Project) -> Vec<String> {
 
 #[test]
 fn releases_are_installed_listed_switched_and_removed() {
-    let project = locked_with(&SETTINGS.replace("pack_tests = test\n", "pack_keep = 2\n"));
+    let project = Project::new();
+    let put = |version: &str| {
+        with_manifest(&put_packed(&project, version), |manifest| manifest["keep"] = 2.into());
+    };
     project.run(["releases", "--root", "root"]).ends_with(1).explains("nothing is installed in");
-    packed(&project);
+    put("1.0");
     project.run(INSTALL).succeeds().says("is current as release 1\n");
     // The same release is not installed twice.
     project.run(INSTALL).succeeds().says("was installed already; it is current as release 1\n");
     project.run(["rollback", "--root", "root"]).ends_with(1).explains("there is no release before the current one");
-    pack_version(&project, "1.1");
+    put("1.1");
     project.run(INSTALL).succeeds().says("is current as release 2\n");
     assert_eq!(current(&project), "1.1 1.0");
     project.run(["rollback", "--root", "root"]).succeeds().says("is current as release 1\n");
@@ -52,7 +49,7 @@ fn releases_are_installed_listed_switched_and_removed() {
     project.run(["rollback", "2", "--root", "root"]).succeeds().says("is current as release 2\n");
     project.run(["rollback", "7", "--root", "root"]).ends_with(1).explains("there is no release 7");
     project.run(["rollback", "x", "--root", "root"]).ends_with(2).explains("invalid number of a release: 'x'");
-    pack_version(&project, "1.2");
+    put("1.2");
     project.run(INSTALL).succeeds().says("is current as release 3\nrelease 1 was removed\n");
     assert_eq!((current(&project).as_str(), releases(&project)), ("1.2 1.0", vec!["2".to_owned(), "3".to_owned()]));
     let listed = project.run(["releases", "--root", "root"]).succeeds();
@@ -73,10 +70,9 @@ fn releases_are_installed_listed_switched_and_removed() {
 
 #[test]
 fn a_killed_installation_leaves_the_old_release_or_the_new_one() {
-    let project = locked();
-    packed(&project);
+    let project = with_packed("1.0");
     project.run(INSTALL).succeeds();
-    pack_version(&project, "1.1");
+    put_packed(&project, "1.1");
     let bytes = fs::read(project.path("packed.tar.zst")).expect("it was written");
     mkfifoat(CWD, project.path("pipe"), Mode::RUSR | Mode::WUSR).expect("a pipe can be made");
     for part in 1..=10 {
@@ -104,10 +100,9 @@ fn a_killed_installation_leaves_the_old_release_or_the_new_one() {
 
 #[test]
 fn a_damaged_release_is_not_switched_to() {
-    let project = locked();
-    packed(&project);
+    let project = with_packed("1.0");
     project.run(INSTALL).succeeds();
-    pack_version(&project, "1.1");
+    put_packed(&project, "1.1");
     project.run(INSTALL).succeeds();
     let library = |release: u32| {
         let lib = project.path(&format!("root/releases/{release}/env/lib"));
@@ -129,8 +124,7 @@ fn a_damaged_release_is_not_switched_to() {
 
 #[test]
 fn a_full_disk_leaves_the_old_release() {
-    let project = locked();
-    packed(&project);
+    let project = with_packed("1.0");
     fs::create_dir(project.path("root")).expect("it can be made");
     let envo = env!("CARGO_BIN_EXE_envo");
     // A file system of its own, on which the second release has too few bytes, then too few names.
@@ -144,10 +138,8 @@ fn a_full_disk_leaves_the_old_release() {
         machine::notice("a full disk was not tried: this machine has no user namespaces");
         return;
     }
-    fs::copy(project.path("packed.tar.zst"), project.path("old.tar.zst")).expect("it can be copied");
-    pack_version(&project, "1.1");
-    fs::rename(project.path("packed.tar.zst"), project.path("new.tar.zst")).expect("it can be moved");
-    fs::rename(project.path("old.tar.zst"), project.path("packed.tar.zst")).expect("it can be moved");
+    fs::rename(put_packed(&project, "1.1"), project.path("new.tar.zst")).expect("it can be moved");
+    put_packed(&project, "1.0");
     let then = format!("{envo} install new.tar.zst --root root; echo code $?; root/current/run; ls -A root/releases");
     let full = mounted("size=60m", &then).succeeds();
     full.says("code 1\n")

@@ -6,14 +6,15 @@ use rustix::fs::{CWD, Mode, mkfifoat};
 use serde_json::json;
 
 use crate::shipping::application::{
-    SETTINGS, frame, frames, locked, locked_with, manifest, packed, paths, with_manifest, write,
+    SETTINGS, frame, frames, locked, locked_with, manifest, packed, paths, put_packed, with_manifest, write,
 };
+use crate::support::project::Project;
 use crate::support::wheels;
 
 #[test]
 fn one_flipped_byte_is_named_by_its_file() {
-    let project = locked();
-    let file = packed(&project);
+    let project = Project::new();
+    let file = put_packed(&project, "1.0");
     project.run(["verify", "packed.tar.zst"]).succeeds().says("as packed").says("1, can be imported");
     let (frames, paths) = (frames(&file), paths(&file));
     assert_eq!(frames.len(), paths.len() + 2);
@@ -44,8 +45,8 @@ fn one_flipped_byte_is_named_by_its_file() {
 
 #[test]
 fn a_file_that_was_replaced_or_added_is_named() {
-    let project = locked();
-    let file = packed(&project);
+    let project = Project::new();
+    let file = put_packed(&project, "1.0");
     let original = frames(&file);
     let manifest = manifest(&file);
     let top =
@@ -80,8 +81,8 @@ fn a_file_that_was_replaced_or_added_is_named() {
 
 #[test]
 fn what_this_machine_lacks_is_refused_with_a_remedy() {
-    let project = locked();
-    let file = packed(&project);
+    let project = Project::new();
+    let file = put_packed(&project, "1.0");
     let original = fs::read(&file).expect("it can be read");
     let refused = |change: &dyn Fn(&mut serde_json::Value), reason: &str, remedy: &str| {
         fs::write(&file, &original).expect("it can be written");
