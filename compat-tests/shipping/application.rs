@@ -64,18 +64,34 @@ pub fn with_packed(version: &str) -> Project {
     project
 }
 
-/// Makes `packed.tar.zst` that of version 1.0, 1.1 or 1.2, which are packed once for all tests.
+/// Makes `packed.tar.zst` that of version 1.0, 1.1 or 1.2, which are packed once for all tests. They use the Python of this
+/// machine: few files are checked and installed faster than the thousands of an interpreter.
 pub fn put_packed(project: &Project, version: &str) -> PathBuf {
-    static FILES: LazyLock<BTreeMap<&str, Vec<u8>>> = LazyLock::new(|| {
-        let project = locked();
-        let packed = |version| {
-            upgrade(&project, version);
-            (version, fs::read(packed(&project)).expect("it was written"))
-        };
-        ["1.0", "1.1", "1.2"].map(packed).into()
-    });
+    static FILES: LazyLock<Files> = LazyLock::new(|| packed_versions("pack_interpreter = system\n"));
+    put(project, &FILES[version])
+}
+
+/// The same with its own Python.
+pub fn put_packed_with_python(project: &Project, version: &str) -> PathBuf {
+    static FILES: LazyLock<Files> = LazyLock::new(|| packed_versions("pack_interpreter = bundled\n"));
+    put(project, &FILES[version])
+}
+
+/// Packed files by their versions.
+type Files = BTreeMap<&'static str, Vec<u8>>;
+
+fn packed_versions(key: &str) -> Files {
+    let project = locked_with(&SETTINGS.replace("pack_tests = test\n", key));
+    let packed = |version| {
+        upgrade(&project, version);
+        (version, fs::read(packed(&project)).expect("it was written"))
+    };
+    ["1.0", "1.1", "1.2"].map(packed).into()
+}
+
+fn put(project: &Project, content: &[u8]) -> PathBuf {
     let file = project.path("packed.tar.zst");
-    fs::write(&file, &FILES[version]).expect("it can be written");
+    fs::write(&file, content).expect("it can be written");
     file
 }
 

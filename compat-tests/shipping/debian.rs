@@ -27,7 +27,7 @@ static PACKAGES: LazyLock<[(String, Vec<u8>); 2]> = LazyLock::new(|| {
 });
 
 /// A project with `old.deb` and `new.deb`.
-fn with_packages() -> Project {
+pub fn with_packages() -> Project {
     let project = Project::new();
     for (name, (_, content)) in ["old.deb", "new.deb"].iter().zip(&*PACKAGES) {
         fs::write(project.path(name), content).expect("it can be written");

@@ -6,6 +6,7 @@ use std::fs::{self, File};
 use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::sync::LazyLock;
 
 use serde_json::{Value, json};
 
@@ -51,10 +52,21 @@ fn layer(file: &Path, number: usize) -> BTreeMap<String, u32> {
     entries.map(|entry| (path(&entry), entry.header().mode().expect("it has one"))).collect()
 }
 
+/// A project that has only `image.tar`, which is packed once for all tests.
+pub fn with_image() -> Project {
+    static IMAGE: LazyLock<Vec<u8>> = LazyLock::new(|| {
+        let project = locked();
+        project.run(["pack", "--untested", "--format", "oci", "-o", "image.tar"]).succeeds().says("image.tar (");
+        fs::read(project.path("image.tar")).expect("it was written")
+    });
+    let project = Project::new();
+    fs::write(project.path("image.tar"), &*IMAGE).expect("it can be written");
+    project
+}
+
 #[test]
 fn an_image_is_read_by_other_programs_and_runs() {
-    let project = locked();
-    project.run(["pack", "--untested", "--format", "oci", "-o", "image.tar"]).succeeds().says("image.tar (");
+    let project = with_image();
     let tag = members(&project.path("image.tar"))["index.json"].clone();
     let tag: Value = serde_json::from_slice(&tag).expect("it is JSON");
     let tag =

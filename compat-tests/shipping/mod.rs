@@ -7,3 +7,4 @@ mod images;
 mod packing;
 mod releases;
 mod verifying;
+mod verifying_formats;

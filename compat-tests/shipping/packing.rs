@@ -4,7 +4,9 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::shipping::application::{self, SETTINGS, add_version, locked, locked_with, manifest, packed, paths, put_packed};
+use crate::shipping::application::{
+    self, SETTINGS, add_version, locked, locked_with, manifest, packed, paths, put_packed_with_python,
+};
 use crate::support::machine;
 use crate::support::project::Project;
 
@@ -19,7 +21,7 @@ fn output(program: &Path, folder: &Path) -> String {
 fn a_release_runs_elsewhere_and_maps_only_its_own_files() {
     // The project it was packed in is gone.
     let project = Project::new();
-    let file = put_packed(&project, "1.0");
+    let file = put_packed_with_python(&project, "1.0");
     let folder = tempfile::tempdir().expect("a folder");
     let root = folder.path().join("first");
     project.run(["install".as_ref(), file.as_os_str(), "--root".as_ref(), root.as_os_str()]).succeeds();

@@ -15,7 +15,8 @@ use crate::report::plain;
 use crate::report::table;
 use crate::ship::manifest::Manifest;
 use crate::ship::provenance;
-use crate::ship::reading::PackedFile;
+use crate::ship::reading::{self, FileKind, PackedFile};
+use crate::ship::reading_image::{self, ImageSummary};
 use crate::ship::releases::{Installation, Release};
 use crate::ship::signature;
 use crate::ship::verify::{Checker, amount};
@@ -43,6 +44,9 @@ fn verified(options: &Options, checker: &Checker<'_>) -> Result<String> {
         return Ok(described(&manifest, "a folder, which has none"));
     }
     let (file, signed) = signed(options)?;
+    if reading::kind(&file)? == FileKind::Image {
+        return Ok(image(&reading_image::read(&file, checker.interrupt)?, &signed));
+    }
     let manifest = checker.file(&file)?;
     Ok(described(&manifest, &signed))
 }
@@ -75,6 +79,18 @@ fn described(manifest: &Manifest, signature: &str) -> String {
         target.machine,
         manifest.python.version,
         manifest.scripts.len(),
+    )
+}
+
+fn image(image: &ImageSummary, signature: &str) -> String {
+    format!(
+        "{} {}\n  signature  {signature}\n  layers     {}, {}, as packed\n  machine    {}\n  starts     {}\n",
+        image.name,
+        image.version,
+        image.layers,
+        amount(image.size),
+        image.machine,
+        image.start.join(" "),
     )
 }
 

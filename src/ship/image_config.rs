@@ -75,7 +75,7 @@ pub fn annotations(manifest: &Manifest, facts: &ReleaseFacts) -> BTreeMap<&'stat
 }
 
 /// The names of Go, which images use.
-fn architecture(machine: &str) -> &str {
+pub fn architecture(machine: &str) -> &str {
     match machine {
         "x86_64" => "amd64",
         "aarch64" => "arm64",

@@ -21,6 +21,8 @@ pub mod piece;
 pub mod project_files;
 pub mod provenance;
 pub mod reading;
+pub mod reading_deb;
+pub mod reading_image;
 mod record;
 pub mod refusal;
 pub mod releases;

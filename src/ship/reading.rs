@@ -1,8 +1,8 @@
-//! Reads a packed file: its manifest first, then every member, which must be exactly what the manifest lists, in order.
+//! Reads a packed archive: its manifest first, then every member, which must be exactly what the manifest lists, in order.
 
 use std::cell::Cell;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufReader, Read, Seek as _, SeekFrom, Write};
+use std::io::{self, Read, Seek as _, SeekFrom, Write};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
@@ -16,15 +16,39 @@ use crate::bounded::{self, Allowance};
 use crate::digest::hexadecimal;
 use crate::execute::interrupt::Interrupt;
 use crate::ship::manifest::{self, Manifest, Member, MemberKind};
+use crate::ship::reading_deb;
 use crate::ship::refusal::Refusal;
 
 /// Nothing that envo packs has a larger one.
-const LARGEST_MANIFEST: u64 = 64 * 1024 * 1024;
+pub const LARGEST_MANIFEST: u64 = 64 * 1024 * 1024;
 /// The maximum size of the data between two members: the next one's header, with a long name.
-const LARGEST_HEADER: u64 = 1024 * 1024;
+pub const LARGEST_HEADER: u64 = 1024 * 1024;
 const STEP: usize = 256 * 1024;
 
-type Content = Allowance<zstd::stream::read::Decoder<'static, BufReader<Box<dyn Read>>>>;
+/// What a packed file is by its first bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileKind {
+    /// What `envo install` installs, or a file that was not packed by envo.
+    Archive,
+    Package,
+    Image,
+}
+
+/// A pipe, which can be read only once, is an archive.
+pub fn kind(file: &PackedFile<'_>) -> anyhow::Result<FileKind> {
+    if file.copy.is_none() && !file.path.is_file() {
+        return Ok(FileKind::Archive);
+    }
+    let mut start = Vec::new();
+    file.seekable()?.take(512).read_to_end(&mut start)?;
+    Ok(if start.starts_with(reading_deb::MAGIC) {
+        FileKind::Package
+    } else if start.get(257..262) == Some(b"ustar") {
+        FileKind::Image
+    } else {
+        FileKind::Archive
+    })
+}
 
 /// A packed file, which others may be able to write to.
 #[derive(Debug)]
@@ -53,8 +77,19 @@ impl<'a> PackedFile<'a> {
         if let Some(copy) = &self.copy {
             return Ok(Box::new(from_start(copy)?));
         }
-        let error = |error: io::Error| Refusal::new(format!("{}: {error}", self.path.display()));
-        Ok(bounded::open(self.path).map_err(error)?)
+        Ok(bounded::open(self.path).map_err(|error| self.unreadable(&error))?)
+    }
+
+    /// Its content, for reading parts of it one after the other. It is not a pipe.
+    pub fn seekable(&self) -> anyhow::Result<File> {
+        match &self.copy {
+            Some(copy) => Ok(from_start(copy)?),
+            None => Ok(File::open(self.path).map_err(|error| self.unreadable(&error))?),
+        }
+    }
+
+    fn unreadable(&self, error: &io::Error) -> Refusal {
+        Refusal::new(format!("{}: {error}", self.path.display()))
     }
 }
 
@@ -73,10 +108,7 @@ pub fn read(
     interrupt: &Interrupt,
 ) -> anyhow::Result<Manifest> {
     let opened = file.reader()?;
-    let foreign = || {
-        let reason = format!("{} was not written by `envo pack`, or is damaged at its start", file.path.display());
-        Refusal::new(reason).help("pack it with `envo pack --format tar`, or copy it again")
-    };
+    let foreign = || foreign(file.path);
     let unpacked = zstd::stream::read::Decoder::new(opened).map_err(|_| foreign())?;
     // A few compressed bytes can be endless zeros.
     let left = Rc::new(Cell::new(LARGEST_HEADER));
@@ -108,14 +140,24 @@ pub fn read(
         Some(Ok(entry)) => return Err(unlisted(&path_of(&entry)).into()),
         Some(Err(_)) => return Err(Refusal::new("the end of the file is damaged").into()),
     }
-    if let Some(target) = target {
-        fs::create_dir_all(target.join(manifest::FOLDER))?;
-        write_file(&target.join(manifest::PATH), false, &mut |file| file.write_all(&manifest.json()))?;
-    }
+    write_manifest(target.as_deref(), &manifest)?;
     Ok(manifest)
 }
 
-fn manifest_of(entry: &mut Entry<'_, Content>, foreign: &dyn Fn() -> Refusal) -> Result<Manifest, Refusal> {
+/// Writes the manifest into an unpacked release.
+pub fn write_manifest(target: Option<&Path>, manifest: &Manifest) -> io::Result<()> {
+    let Some(target) = target else { return Ok(()) };
+    fs::create_dir_all(target.join(manifest::FOLDER))?;
+    write_file(&target.join(manifest::PATH), false, &mut |file| file.write_all(&manifest.json()))
+}
+
+/// The file is not one of `envo pack`.
+pub fn foreign(file: &Path) -> Refusal {
+    let reason = format!("{} was not written by `envo pack`, or is damaged at its start", file.display());
+    Refusal::new(reason).help("pack it with `envo pack`, or copy it again")
+}
+
+fn manifest_of<R: Read>(entry: &mut Entry<'_, R>, foreign: &dyn Fn() -> Refusal) -> Result<Manifest, Refusal> {
     let path = path_of(entry);
     let Some((top, path)) = path.split_once('/').filter(|(_, path)| *path == manifest::PATH) else {
         return Err(if is_unsafe(&path) { outside(&path) } else { foreign() });
@@ -130,11 +172,11 @@ fn manifest_of(entry: &mut Entry<'_, Content>, foreign: &dyn Fn() -> Refusal) ->
     Ok(manifest)
 }
 
-fn path_of(entry: &Entry<'_, Content>) -> String {
+pub fn path_of<R: Read>(entry: &Entry<'_, R>) -> String {
     String::from_utf8_lossy(&entry.path_bytes()).trim_end_matches('/').to_owned()
 }
 
-fn check_path(entry: &Entry<'_, Content>, top: &str, member: &Member) -> Result<(), Refusal> {
+pub fn check_path<R: Read>(entry: &Entry<'_, R>, top: &str, member: &Member) -> Result<(), Refusal> {
     let path = path_of(entry);
     if path.strip_prefix(top).and_then(|path| path.strip_prefix('/')) == Some(member.path.as_str()) {
         return Ok(());
@@ -146,12 +188,13 @@ fn check_path(entry: &Entry<'_, Content>, top: &str, member: &Member) -> Result<
     Err(Refusal::new(reason).help(COPY_AGAIN))
 }
 
-fn is_unsafe(path: &str) -> bool {
+pub fn is_unsafe(path: &str) -> bool {
     path.starts_with('/') || path.split('/').any(|part| part == "..")
 }
 
-fn check_member(entry: &mut Entry<'_, Content>, member: &Member, target: Option<&Path>) -> anyhow::Result<()> {
-    let altered = || Refusal::new(format!("`{}` was altered", member.path)).help(COPY_AGAIN);
+/// Compares a member with the manifest, and writes it into the folder `target`.
+pub fn check_member<R: Read>(entry: &mut Entry<'_, R>, member: &Member, target: Option<&Path>) -> anyhow::Result<()> {
+    let altered = || altered(&member.path);
     let target = target.map(|target| target.join(&member.path));
     let header = entry.header();
     let mode = header.mode().map_err(|_| damaged(&member.path))?;
@@ -218,24 +261,28 @@ fn write_file(path: &Path, executable: bool, write: &mut dyn FnMut(&mut File) ->
     file.set_permissions(fs::Permissions::from_mode(if executable { 0o755 } else { 0o644 }))
 }
 
-fn interrupted() -> anyhow::Error {
+pub fn interrupted() -> anyhow::Error {
     io::Error::from(io::ErrorKind::Interrupted).into()
 }
 
-const COPY_AGAIN: &str = "copy the file again from where it was packed; do not use this one";
+pub const COPY_AGAIN: &str = "copy the file again from where it was packed; do not use this one";
 
-fn damaged(path: &str) -> Refusal {
+pub fn damaged(path: &str) -> Refusal {
     Refusal::new(format!("`{path}` is damaged")).help(COPY_AGAIN)
 }
 
-fn unlisted(path: &str) -> Refusal {
+pub fn altered(path: &str) -> Refusal {
+    Refusal::new(format!("`{path}` was altered")).help(COPY_AGAIN)
+}
+
+pub fn unlisted(path: &str) -> Refusal {
     if is_unsafe(path) {
         return outside(path);
     }
     Refusal::new(format!("`{path}` is not listed in the manifest")).help(COPY_AGAIN)
 }
 
-fn outside(path: &str) -> Refusal {
+pub fn outside(path: &str) -> Refusal {
     let reason = format!("`{path}` is not a path inside of the release");
     Refusal::new(reason).help("this file was not written by `envo pack`; do not use it")
 }

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 
 use crate::platform;
 use crate::ship::manifest::{self, Manifest};
-use crate::ship::reading::{self, PackedFile};
+use crate::ship::reading::{self, FileKind, PackedFile};
 use crate::ship::refusal::Refusal;
 use crate::ship::verify::{Checker, check_space, runs_here};
 
@@ -90,6 +90,7 @@ impl Installation {
     /// Unpacks a file next to the installed releases, checks it, and makes it the current one.
     pub fn install(&self, file: &PackedFile<'_>, checker: &Checker<'_>) -> Result<Installed> {
         self.check_link()?;
+        check_kind(file)?;
         self.sweep();
         let releases = self.releases()?;
         let mut there = None;
@@ -242,6 +243,17 @@ impl Installation {
         }
         Ok(removed)
     }
+}
+
+/// Packages and images are installed by programs of their own.
+fn check_kind(file: &PackedFile<'_>) -> Result<()> {
+    let (what, program) = match reading::kind(file)? {
+        FileKind::Archive => return Ok(()),
+        FileKind::Package => ("a Debian package", "apt install"),
+        FileKind::Image => ("a container image", "docker load -i"),
+    };
+    let reason = format!("{} is {what}, which `envo install` does not install", file.path.display());
+    Err(Refusal::new(reason).help(format!("use `{program} FILE`, or pack it with `envo pack --format tar`")).into())
 }
 
 /// Releases may run as another user than the one who installs them, whatever that one's umask.

@@ -11,7 +11,8 @@ use crate::scratch::Scratch;
 use crate::ship::host::Host;
 use crate::ship::manifest::{Manifest, MemberKind};
 use crate::ship::packages;
-use crate::ship::reading::{self, PackedFile};
+use crate::ship::reading::{self, FileKind, PackedFile};
+use crate::ship::reading_deb;
 use crate::ship::refusal::Refusal;
 
 const PROGRAM: &str = include_str!("import.py");
@@ -27,7 +28,7 @@ pub struct Checker<'a> {
 }
 
 impl Checker<'_> {
-    /// Checks a packed file.
+    /// Checks a packed archive or package.
     pub fn file(&self, file: &PackedFile<'_>) -> anyhow::Result<Manifest> {
         let mut scratch = None;
         let mut unpack_to = |manifest: &Manifest| {
@@ -35,7 +36,10 @@ impl Checker<'_> {
             let folder = scratch.insert(Scratch::temporary("envo-verify-")?);
             Ok(Some(folder.path().to_owned()))
         };
-        let manifest = reading::read(file, &mut runs_here, &mut unpack_to, self.interrupt)?;
+        let manifest = match reading::kind(file)? {
+            FileKind::Package => reading_deb::read(file, &mut runs_here, &mut unpack_to, self.interrupt)?,
+            _ => reading::read(file, &mut runs_here, &mut unpack_to, self.interrupt)?,
+        };
         if let Some(folder) = &scratch {
             self.imports(folder.path(), &manifest)?;
         }
