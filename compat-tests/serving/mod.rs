@@ -7,6 +7,7 @@ mod import_images;
 mod instances;
 mod jobs;
 mod limits;
+mod mcp;
 mod moved_projects;
 mod probes;
 mod recipes;

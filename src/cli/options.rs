@@ -480,6 +480,8 @@ pub struct ServiceOptions {
     pub no_prefix: bool,
     /// `--format json`.
     pub json: bool,
+    /// `--allow-control` of `mcp`.
+    pub allow_control: bool,
     /// `--timeline` of `ps`.
     pub timeline: bool,
 }
@@ -550,8 +552,7 @@ pub struct Invocation {
     pub program: String,
     /// The arguments as typed, without the program.
     pub arguments: Vec<String>,
-    /// Unknown arguments. They are an error, but only at the point where tox reports it: a tox with more plugins, which
-    /// `requires` can request, may accept them.
+    /// They are an error, but only at the point where tox reports it: a tox that `requires` requests may accept them.
     pub unknown_arguments: Vec<String>,
     /// The arguments after `--`.
     pub positional: Option<Vec<String>>,

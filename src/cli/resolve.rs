@@ -453,6 +453,7 @@ impl OptionsResolver<'_> {
             lines: number("log_lines", "number of lines")?.map(|number| number as usize),
             since: self.typed("log_since").map(str::to_owned),
             no_prefix: self.flag("log_no_prefix", false),
+            allow_control: self.is_typed("allow_control"),
             timeline: self.flag("service_timeline", false),
             json: self.choice("service_format", &["table", "json"]).is_some_and(|format| format == "json"),
         })

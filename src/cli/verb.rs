@@ -17,6 +17,7 @@ pub enum Verb {
     Restart,
     Wait,
     Events,
+    Mcp,
     Services,
     List,
     Config,
@@ -56,7 +57,7 @@ pub enum Verb {
 
 impl Verb {
     /// All commands, in the order of the help.
-    pub const ALL: [Self; 49] = [
+    pub const ALL: [Self; 50] = [
         Self::Run,
         Self::RunParallel,
         Self::Merge,
@@ -71,6 +72,7 @@ impl Verb {
         Self::Restart,
         Self::Wait,
         Self::Events,
+        Self::Mcp,
         Self::Services,
         Self::List,
         Self::Config,
@@ -125,6 +127,7 @@ impl Verb {
             Self::Restart => ("restart", None),
             Self::Wait => ("wait", None),
             Self::Events => ("events", None),
+            Self::Mcp => ("mcp", None),
             Self::Services => ("services", None),
             Self::List => ("list", Some("l")),
             Self::Config => ("config", Some("c")),
@@ -184,6 +187,7 @@ impl Verb {
             Self::Restart => "Restart services",
             Self::Wait => "Wait until services are ready",
             Self::Events => "Stream service events",
+            Self::Mcp => "Serve coding agents with the Model Context Protocol",
             Self::Services => "List the available services and their origin",
             Self::List => "List environments",
             Self::Config => "Show the resolved settings",
@@ -296,6 +300,11 @@ impl Verb {
             }
             Self::Wait => "Waits until services are ready. Fails as soon as one of them has failed or was stopped.",
             Self::Events => "Prints a line for every event of the services, until interrupted.",
+            Self::Mcp => {
+                "Serves a coding agent on standard input and output with the Model Context Protocol (MCP): lists environments \
+                 and services, searches logs, and runs an environment and returns its failures. Values of variables are not \
+                 returned. Services can be started, stopped and restarted only with --allow-control."
+            }
             Self::Services => {
                 "Lists the services in the configuration and those provided by installed packages, each with the line \
                  or the package that defines it. Nothing is built or started."
@@ -453,6 +462,7 @@ impl Verb {
             Self::Restart => &[("restart api", "without rebuilding its environment")],
             Self::Wait => &[("wait api --timeout 30", "at most half a minute")],
             Self::Events => &[("events --format json", "for programs")],
+            Self::Mcp => &[("mcp", "as the command of an MCP server in the agent's configuration")],
             Self::Services => &[("services", "a table"), ("services --format json", "for programs")],
             Self::Config => &[
                 ("config -e py311", "all settings of one environment"),
@@ -552,6 +562,7 @@ impl Verb {
             Self::Man,
             Self::Completion,
             Self::Services,
+            Self::Mcp,
         ];
         !about_none.contains(&self) && !self.is_about_shells() && !self.talks_only() && !self.is_about_releases()
     }

@@ -1,6 +1,6 @@
 //! `envo logs`: shows the logs of services, running or not.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -54,6 +54,27 @@ pub fn execute(options: &Options) -> Result<i32> {
     // The remaining lines are shown.
     drop(follower);
     ended.map(|()| exit_code::OK)
+}
+
+/// The last lines of the named logs, or of all, that contain `text`, at most `limit`, each after the name of its service; and
+/// whether there were more.
+pub(super) fn search(options: &Options, named: &[String], text: &str, limit: usize) -> Result<(Vec<String>, bool)> {
+    let log_dir = state_folder::state_folder(options)?.state_dir.join("log");
+    let mut found = VecDeque::new();
+    let mut truncated = false;
+    for name in names(&log_dir, named)? {
+        excerpt(&log_dir, &name, &LogRange::default(), &mut |block| {
+            let block = String::from_utf8_lossy(block);
+            for line in block.lines().filter(|line| line.contains(text)) {
+                if found.len() == limit {
+                    found.pop_front();
+                    truncated = true;
+                }
+                found.push_back(format!("{name} | {line}"));
+            }
+        })?;
+    }
+    Ok((found.into(), truncated))
 }
 
 /// Waits until no service is running, the user interrupts, or the output is closed.

@@ -25,6 +25,7 @@ pub mod lock;
 mod locks;
 pub mod logs;
 pub mod man;
+mod mcp;
 pub mod merge;
 mod open_plan;
 pub mod outdated;
@@ -222,6 +223,7 @@ fn dispatch(options: &Options) -> anyhow::Result<i32> {
         | Verb::Unload
         | Verb::Status => activation::execute(options),
         Verb::Merge => merge::execute(options),
+        Verb::Mcp => mcp::execute(options),
         Verb::Man => man::execute(options),
         Verb::Completion => completion::execute(options),
     }

@@ -110,7 +110,10 @@ impl CommandWord {
             return result;
         }
         let builds_nothing = self.verb().is_some_and(Verb::is_about_shells)
-            || matches!(self, Self::Verb(Verb::Env | Verb::Services | Verb::Cache | Verb::Export | Verb::Secrets));
+            || matches!(
+                self,
+                Self::Verb(Verb::Env | Verb::Services | Verb::Mcp | Verb::Cache | Verb::Export | Verb::Secrets)
+            );
         if !self.talks_only() && !is_about_locks && !builds_nothing {
             result.extend(building(self));
         }

@@ -77,6 +77,10 @@ pub fn command_specific(word: CommandWord) -> Vec<Arg> {
             let formats = crate::activation::script::FORMATS;
             vec![choice("env_format", formats, help).long("format").value_name("FORMAT").help_heading("Output")]
         }
+        CommandWord::Verb(Verb::Mcp) => {
+            let help = "let the agent start, stop and restart services";
+            under("Agents", vec![flag("allow_control", help).long("allow-control")])
+        }
         CommandWord::Verb(Verb::Secrets) => {
             let action = choice("secrets_action", ["check"], "check").value_name("ACTION").required(true);
             vec![action.help_heading("Secrets")]
